@@ -1,0 +1,1 @@
+"""What users import: a member's life as its program sees it."""

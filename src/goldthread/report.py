@@ -1,0 +1,172 @@
+"""What a keeper says of itself. Every view reads these and nothing else.
+
+Ages are in nanoseconds at the moment of the report, sizes in bytes.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import msgspec
+
+from goldthread.names import CommitId, Epoch, MemberName, Span, Step
+
+__all__ = [
+    "AlarmLevel",
+    "AlarmReport",
+    "CommitReport",
+    "Ending",
+    "EndingKind",
+    "KeeperReport",
+    "LifeReport",
+    "MemberReport",
+    "Phase",
+    "PhaseTime",
+    "Vitals",
+]
+
+
+class Vitals(Enum):
+    """How a member is, in one word."""
+
+    WELL = "well"
+    SLOW = "slow"
+    STUCK = "stuck"
+    DOWN = "down"
+    LIMBO = "limbo"
+    LOST = "lost"
+
+
+class Phase(Enum):
+    """Where a member stands in its life. The transitions between them stand in `rules/member.py`."""
+
+    ABSENT = "absent"
+    """Known by name, no life yet."""
+    RETURNING = "returning"
+    """A new keeper waits for the life that the journal says was running."""
+    STARTING = "starting"
+    """A program was started and has not joined yet. One that never joins stays here, and is well."""
+    RUNNING = "running"
+    """The life has joined."""
+    STUCK = "stuck"
+    """Silent for longer than its history explains: its stacks are being taken."""
+    ENDING = "ending"
+    """It was told to end."""
+    WAITING = "waiting"
+    """It died and will be started again after a delay."""
+    DOWN = "down"
+    """It died and nobody restarts it, since it was not started by `run`."""
+    LIMBO = "limbo"
+    """It died, the restart budget is spent; its state is kept."""
+    ENDED = "ended"
+    """It finished, or was stopped by its user."""
+
+
+class EndingKind(Enum):
+    """Why a life ended."""
+
+    FINISHED = "finished"
+    EXCEPTION = "exception"
+    EXIT = "exit status"
+    SIGNAL = "signal"
+    OUT_OF_MEMORY = "out of memory"
+    HANG = "hang"
+    STOPPED = "stopped"
+    HOST_RESTARTED = "host restarted"
+    NOT_STARTED = "could not be started"
+    UNKNOWN = "unknown"
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """The end of a life as it was seen."""
+
+    kind: EndingKind
+    text: str
+    """One line: `ValueError: x is negative`, `signal 9 (SIGKILL)`."""
+    detail: str = ""
+    """More lines where there are any: the last frames, the stacks."""
+    status: int | None = None
+    """The exit status as `waitstatus_to_exitcode` gives it (a signal is negative); None where nobody saw it."""
+    fingerprint: str = ""
+    """Equal for two deaths that are the same death: the kind, and the place in the program where there is one."""
+
+
+class PhaseTime(msgspec.Struct, frozen=True):
+    """How long one phase of a restart took."""
+
+    phase: str
+    """`seen decided started imports restored "first new step"`."""
+    span: Span
+
+
+class CommitReport(msgspec.Struct, frozen=True):
+    commit: CommitId
+    age: Span
+    bytes: int
+
+
+class LifeReport(msgspec.Struct, frozen=True):
+    """One life of a member, as the journal remembers it."""
+
+    member: MemberName
+    epoch: Epoch
+    began: float
+    """Wall time, seconds since 1970; 0 where unknown."""
+    ended: float | None
+    pid: int | None
+    restored: CommitId | None
+    """What it was restored from; None: it began from nothing."""
+    restored_from: str
+    """`sealed`, `deposited`, or empty."""
+    restored_reason: str
+    """Why this commit and no newer one."""
+    reached: Step | None
+    """The newest step sealed in this life."""
+    ending: Ending | None
+    lost: str
+    """What its end cost, in words; empty while it lives."""
+    phases: tuple[PhaseTime, ...]
+
+
+class AlarmLevel(Enum):
+    NOTICE = "notice"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class AlarmReport(msgspec.Struct, frozen=True):
+    level: AlarmLevel
+    text: str
+    at: float
+    """Wall time."""
+
+
+class MemberReport(msgspec.Struct, frozen=True):
+    name: MemberName
+    vitals: Vitals
+    phase: Phase
+    reason: str
+    """The sentence that explains vitals and phase."""
+    epoch: Epoch
+    pid: int | None
+    supervised: bool
+    step: Step | None
+    beat_age: Span | None
+    sealed: CommitReport | None
+    deposited: CommitReport | None
+    unsealed: int
+    """Commits that went by unsealed in a row."""
+    deaths: int
+    restarts_left: int | None
+    slot_bytes: int
+    alarms: tuple[AlarmReport, ...]
+
+
+class KeeperReport(msgspec.Struct, frozen=True):
+    home: str
+    pid: int
+    version: str
+    age: Span
+    members: tuple[MemberReport, ...]
+    alarms: tuple[AlarmReport, ...]
+    """Of the keeper itself."""

@@ -1,0 +1,1 @@
+"""Commits that outlive the machine's memory."""
