@@ -37,6 +37,7 @@ __all__ = [
     "damaged_chunks",
     "is_sealed",
     "pack_header",
+    "peek_header",
     "read_header",
     "root_of",
 ]
@@ -123,26 +124,39 @@ def is_sealed(image: memoryview) -> bool:
     return len(image) >= HEADER_BYTES and _SEAL.unpack_from(image, SEAL_AT)[0] != 0
 
 
-def read_header(image: memoryview) -> Header | None:
-    """The header of a sealed image; None for an open one. The payload is not read.
+def peek_header(page: bytes | memoryview) -> Header | None:
+    """What the first page says, unproved; None for an open image.
 
-    Raises `CommitDamaged` where the seal is set and header, manifest or table are not what was sealed.
+    Raises `CommitDamaged` where the page is none of ours.
     """
-    if not is_sealed(image):
+    if not is_sealed(memoryview(page)):
         return None
-    fields = bytes(image[:_ROOT_AT])
-    magic, epoch, step, sequence, payload, manifest, chunk, member = _FIELDS.unpack_from(fields)
+    magic, epoch, step, sequence, payload, manifest, chunk, member = _FIELDS.unpack_from(page)
     if magic != _MAGIC:
         raise CommitDamaged("this is no commit: the first bytes are not those of an image")
     if chunk == 0:
         raise CommitDamaged("the header of a commit is damaged: its chunks have no length")
     name = MemberName(member.rstrip(b"\0").decode("ascii", "replace"))
-    header = Header(name, Epoch(epoch), Step(step), sequence, payload, manifest, chunk)
+    return Header(name, Epoch(epoch), Step(step), sequence, payload, manifest, chunk)
+
+
+def read_header(image: memoryview) -> Header | None:
+    """The header of a sealed image; None for an open one. The payload is not read.
+
+    Raises `CommitDamaged` where the seal is set and header, manifest or table are not what was sealed.
+    """
+    header = peek_header(image[:HEADER_BYTES])
+    if header is None:
+        return None
     if header.image_bytes > len(image):
         raise CommitDamaged(f"the image of a commit is cut short: {len(image)} bytes of {header.image_bytes}")
-    root = root_of(fields, image[header.manifest_at : header.table_at], image[header.table_at : header.image_bytes])
-    if root != image[_ROOT_AT : _ROOT_AT + CHECKSUM_BYTES] or _SEAL.unpack_from(image, SEAL_AT)[0] != sequence:
-        raise CommitDamaged(f"the header, manifest or table of a commit of {name} is damaged")
+    root = root_of(
+        bytes(image[:_ROOT_AT]),
+        image[header.manifest_at : header.table_at],
+        image[header.table_at : header.image_bytes],
+    )
+    if root != image[_ROOT_AT : _ROOT_AT + CHECKSUM_BYTES] or _SEAL.unpack_from(image, SEAL_AT)[0] != header.sequence:
+        raise CommitDamaged(f"the header, manifest or table of a commit of {header.member} is damaged")
     return header
 
 
