@@ -27,7 +27,7 @@ from goldthread.version import VERSION
 from goldthread.wire.codec import Decoder, encode
 from goldthread.wire.messages import PROTOCOL, FromKeeper, Hello, Refused
 
-__all__ = ["Channel", "Home", "Wire", "connect", "door_address", "reach_keeper", "start_keeper"]
+__all__ = ["Channel", "Home", "Wire", "connect", "door_address", "keeper_starting", "reach_keeper", "start_keeper"]
 
 _START_SECONDS: Final = 20.0
 _ADDRESS_BYTES_MOST: Final = 100
@@ -183,6 +183,19 @@ class Channel:
                 raise KeeperUnreachable("the keeper is gone") from error
         return self._arrived.popleft()
 
+    def receive_some(self) -> list[tuple[Any, list[int]]]:
+        """What can be had without waiting, for those who watch `fileno`. Raises `KeeperUnreachable`."""
+        self._wire.stream.settimeout(0)
+        try:
+            self._arrived.extend(self._wire.receive())
+        except BlockingIOError:
+            pass
+        except (EOFError, OSError) as error:
+            raise KeeperUnreachable("the keeper is gone") from error
+        arrived = list(self._arrived)
+        self._arrived.clear()
+        return arrived
+
     def ask(
         self, message: msgspec.Struct, descriptors: Sequence[int] = (), *, timeout: float | None = None
     ) -> tuple[Any, list[int]]:
@@ -255,22 +268,31 @@ def connect(home: Home, role: str) -> Channel:
     return channel
 
 
+def keeper_starting(home: Home) -> subprocess.Popen[bytes]:
+    """Begin to start a keeper. The process ends when the keeper's door is open, or with the keeper's own words on
+    standard error and a status above 0. A keeper that lives already is left alone."""
+    # -P: a file in the user's folder must not stand in for a module of the standard library.
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "goldthread.keeper.main", str(home.path)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+
 def start_keeper(home: Home) -> None:
-    """Start a keeper in `home` and return when its door is open. One that lives already is left alone.
+    """Start a keeper in `home` and return when its door is open.
 
     Raises `KeeperUnreachable` with the keeper's own words where it does not come up.
     """
     home.make()
-    # -P: a file in the user's folder must not stand in for a module of the standard library.
-    start = [sys.executable, "-P", "-m", "goldthread.keeper.main", str(home.path)]
     try:
-        done = subprocess.run(
-            start, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_START_SECONDS, check=False
-        )
+        starting = keeper_starting(home)
+        _, said = starting.communicate(timeout=_START_SECONDS)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise KeeperUnreachable(f"the keeper could not be started: {error}", hint=f"see {home.log}") from error
-    if done.returncode != 0:
-        words = done.stderr.strip().splitlines() or ["it said nothing"]
+    if starting.returncode != 0:
+        words = said.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
         raise KeeperUnreachable(f"the keeper could not be started: {words[-1]}", hint=f"see {home.log}")
 
 

@@ -98,6 +98,7 @@ class ShimNote(msgspec.Struct, frozen=True, tag=True):
     """None where no program runs under it."""
     status: int | None
     """Exit status of life `epoch` where it has ended."""
+    last_words: str
     pulse: bool
     slots: tuple[tuple[Epoch, int], ...]
 
