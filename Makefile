@@ -1,35 +1,70 @@
 # Two commands on a bare machine with Python 3.11+ and make: `make demo` and `make test`.
+# Each sets up what it needs on its first call; later calls install nothing.
 
 PYTHON ?= python3
+PIP := -m pip install --quiet --quiet --disable-pip-version-check --no-input
 VENV := .venv
-READY := $(VENV)/.ready
 BIN := $(VENV)/bin
-SEEDS ?= 1000
+READY := $(VENV)/.ready
+TORCH := .venv-torch
+TORCH_READY := $(TORCH)/.ready
+PEERS := .venv-peers
+PEERS_READY := $(PEERS)/.ready
+SEEDS ?= 10000
 
 .PHONY: help demo test test-torch test-long sim bench bench-peers lint format clean
 
 help: ## What can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "goldthread needs Python 3.11 or newer")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
-	@touch $(READY)
+	@echo "Setting up $(VENV) (once)" >&2
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python $(PIP) -e '.[dev]'
+	@touch $@
+
+$(TORCH_READY): pyproject.toml
+	@echo "Setting up $(TORCH) with torch and JAX (once, some minutes)" >&2
+	@$(PYTHON) -m venv $(TORCH)
+	@$(TORCH)/bin/python $(PIP) -e '.[dev]' torch==2.13.0 jax
+	@touch $@
+
+$(PEERS_READY): pyproject.toml benchmarks/requirements-peers.txt
+	@echo "Setting up $(PEERS) with the tools to measure against (once, some minutes)" >&2
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python $(PIP) -e . -r benchmarks/requirements-peers.txt
+	@touch $@
 
 demo: $(READY) ## A program is killed, hung and damaged, and ends bit-identical (30 s)
 	@$(BIN)/goldthread demo
 
-test: $(READY) ## Every check but those that need torch or take long
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports --verbose | tail -n 12
+test: lint ## Every check but those that need torch or take long
 	@$(BIN)/python -m pytest -m 'not torch and not long' --cov --cov-report=term-missing:skip-covered
+
+test-torch: $(TORCH_READY) ## What needs torch or JAX, in an environment of its own
+	@$(TORCH)/bin/python -m pytest -m torch
+
+test-long: $(READY) ## What takes minutes
+	@$(BIN)/python -m pytest -m long --timeout 1800
+
+sim: $(READY) ## Simulate faults: make sim SEEDS=10000
+	@$(BIN)/python -m goldthread.sim --seeds $(SEEDS)
+
+bench: $(READY) ## Measure against the limit of this machine
+	@$(BIN)/goldthread bench
+
+bench-peers: $(PEERS_READY) ## Measure against other tools; writes the table in benchmarks/README.md
+	@$(PEERS)/bin/python benchmarks/peers.py
+
+lint: $(READY) ## Style and types
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
 
 format: $(READY) ## Put the source in its usual shape
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
 clean: ## Remove what was installed and built
-	rm -rf $(VENV) $(VENV)-torch .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf $(VENV) $(TORCH) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage

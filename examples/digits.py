@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 
 import goldthread
 
-HIDDEN, BATCH, RATE, MOMENTUM = 768, 768, 0.02, 0.9
+TRAIN, HIDDEN, BATCH, RATE, MOMENTUM = 1400, 768, 768, 0.02, 0.9
 
 options = argparse.ArgumentParser()
 options.add_argument("--steps", type=int, default=1200)
@@ -20,8 +20,7 @@ options.add_argument("--seed", type=int, default=1)
 asked = options.parse_args()
 
 images, labels = load_digits(return_X_y=True)
-images /= 16.0
-TRAIN = 1400  # the rest is for testing
+images /= 16.0  # the first TRAIN are for training, the rest for testing
 
 
 def slopes(weights, x, y):
