@@ -1,0 +1,152 @@
+"""Why a life ended, from what was seen of its end. Pure: the keeper gathers the evidence, nothing is read here.
+
+The evidence, from the strongest: what the program itself said of its last exception, what its control group counted,
+its exit status, the end of what it wrote to standard error. Two deaths are the same death when their fingerprints
+are equal: the kind, and the place in the program where one is known; never addresses, never messages, which may hold
+numbers that differ each time.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from typing import Final
+
+import msgspec
+
+from goldthread.report import Ending, EndingKind
+from goldthread.wire.messages import RaisedNote
+
+__all__ = ["NO_EVIDENCE", "OomEvidence", "classify", "not_started"]
+
+_DETAIL_SIGNS_MOST: Final = 20_000
+_TEXT_SIGNS_MOST: Final = 500
+_SHELL_SIGNALS: Final = 128
+"""A shell says `128 + n` of a child that signal n ended."""
+
+_TRACEBACK: Final = "Traceback (most recent call last):"
+_FRAME: Final = re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+)(?:,)? in (?P<function>\S+)', re.MULTILINE)
+_ERROR: Final = re.compile(r"^(?P<error>[A-Za-z_][\w.]*)(?:: (?P<message>.*))?$")
+_FATAL: Final = "Fatal Python error:"
+
+
+class OomEvidence(msgspec.Struct, frozen=True):
+    """How many processes the kernel ended for want of memory since the life began."""
+
+    group_kills: int | None
+    """In the life's own control group; None where it has none."""
+    host_kills: int
+    """On the whole host."""
+
+
+NO_EVIDENCE: Final = OomEvidence(None, 0)
+
+
+def classify(
+    status: int | None,
+    raised: RaisedNote | None = None,
+    oom: OomEvidence = NO_EVIDENCE,
+    last_words: str = "",
+    *,
+    rebooted: bool = False,
+) -> Ending:
+    """The end of a life. `status` is as `waitstatus_to_exitcode` gives it, None where nobody saw it."""
+    if rebooted:
+        return Ending(EndingKind.HOST_RESTARTED, "the host was restarted", fingerprint=EndingKind.HOST_RESTARTED.value)
+    if status == 0:
+        return Ending(EndingKind.FINISHED, "finished", status=0)
+    if status is not None and status < 0:
+        return _signalled(-status, oom, raised, last_words)
+    if raised is None and status == 1:
+        raised = _parse_traceback(last_words)
+    if raised is not None:
+        return _raised(raised, status)
+    if status is None:
+        return Ending(EndingKind.UNKNOWN, "it ended unseen", fingerprint=EndingKind.UNKNOWN.value)
+    return _exited(status, last_words)
+
+
+def not_started(text: str) -> Ending:
+    """The end of a life whose program could not be started."""
+    return Ending(EndingKind.NOT_STARTED, text, fingerprint=EndingKind.NOT_STARTED.value)
+
+
+def _raised(raised: RaisedNote, status: int | None) -> Ending:
+    name = raised.error.rpartition(".")[2]
+    # NumPy's _ArrayMemoryError and torch's OutOfMemoryError say the same thing.
+    kind = EndingKind.OUT_OF_MEMORY if name.endswith("MemoryError") else EndingKind.EXCEPTION
+    text = f"{raised.error}: {raised.message}" if raised.message else raised.error
+    return Ending(
+        kind,
+        _one_line(text),
+        detail=raised.frames[-_DETAIL_SIGNS_MOST:],
+        status=status,
+        fingerprint=f"{kind.value}: {raised.error} at {raised.place}",
+    )
+
+
+def _signalled(number: int, oom: OomEvidence, raised: RaisedNote | None, last_words: str) -> Ending:
+    sure = bool(oom.group_kills)
+    if number == signal.SIGKILL and (sure or (oom.group_kills is None and oom.host_kills > 0)):
+        text = (
+            "the kernel ended it: its memory was used up"
+            if sure
+            else "likely out of memory: it was killed while the kernel ended processes of this host for want of memory"
+        )
+        return Ending(EndingKind.OUT_OF_MEMORY, text, "", -number, EndingKind.OUT_OF_MEMORY.value)
+    fatal = last_words[last_words.rfind(_FATAL) :] if _FATAL in last_words else ""
+    place = _place(next(_FRAME.finditer(fatal), None))
+    return Ending(
+        EndingKind.SIGNAL,
+        f"signal {number} ({_signal_name(number)})",
+        detail=(fatal or (raised.frames if raised else "") or last_words)[-_DETAIL_SIGNS_MOST:],
+        status=-number,
+        fingerprint=f"{EndingKind.SIGNAL.value}: {number}" + (f" at {place}" if place else ""),
+    )
+
+
+def _exited(status: int, last_words: str) -> Ending:
+    shell = ""
+    if status > _SHELL_SIGNALS and _signal_name(status - _SHELL_SIGNALS) != _UNNAMED:
+        shell = f" (a shell says so of {_signal_name(status - _SHELL_SIGNALS)})"
+    return Ending(
+        EndingKind.EXIT,
+        f"exit status {status}{shell}",
+        detail=last_words[-_DETAIL_SIGNS_MOST:],
+        status=status,
+        fingerprint=f"{EndingKind.EXIT.value}: {status}",
+    )
+
+
+def _parse_traceback(last_words: str) -> RaisedNote | None:
+    """The exception that ended a program, as Python wrote it last; for programs that never joined."""
+    at = last_words.rfind(_TRACEBACK)
+    if at < 0:
+        return None
+    frames = list(_FRAME.finditer(last_words, at))
+    after = last_words[frames[-1].end() if frames else at + len(_TRACEBACK) :].splitlines()
+    # Source lines and their markers are indented; the first line that is not names the error.
+    found = next((_ERROR.match(line) for line in after if line and not line[0].isspace()), None)
+    if found is None:
+        return None
+    place = _place(frames[-1] if frames else None)
+    return RaisedNote(found["error"], found["message"] or "", last_words[at:].rstrip(), place)
+
+
+def _place(frame: re.Match[str] | None) -> str:
+    return f"{frame['file']}:{frame['line']}:{frame['function']}" if frame else ""
+
+
+_UNNAMED: Final = "without a name"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return _UNNAMED
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _TEXT_SIGNS_MOST else line[: _TEXT_SIGNS_MOST - 4] + " ..."
