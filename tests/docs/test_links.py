@@ -1,0 +1,41 @@
+"""Links inside the documentation lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from pages import ROOT, pages
+
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that a reader's browser makes of the headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files_and_headings_that_are_there(page: Path) -> None:
+    broken = []
+    for link in LINK.findall(page.read_text()):
+        if re.match(r"[a-z]+:", link):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+def test_pages_name_only_tests_that_are_there() -> None:
+    """A promise names the test that proves it, as `tests/file.py::test_name`; both must exist."""
+    missing = []
+    for page in pages():
+        for file, name in re.findall(r"(tests/[\w/.-]+\.py)(?:::(\w+))?", page.read_text()):
+            path = ROOT / file
+            if not path.exists() or (name and not re.search(rf"\bdef {name}\b", path.read_text())):
+                missing.append(f"{page.name}: {file}::{name}")
+    assert missing == []
