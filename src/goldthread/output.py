@@ -15,7 +15,7 @@ import os
 import struct
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -190,17 +190,10 @@ class OutputReader:
         return (mine.st_dev, mine.st_ino) != (present.st_dev, present.st_ino)
 
 
-def last_lines(path: Path, count: int | None, streams: frozenset[int] = frozenset({OUT, ERR})) -> list[Frame]:
-    """The frames that hold the last `count` lines of these streams, the first one cut to fit; all for None."""
+def last_lines(frames: Sequence[Frame], count: int) -> list[Frame]:
+    """The frames that hold the last `count` lines, the first one cut to fit."""
     if count == 0:
         return []
-    reader = OutputReader(path)
-    try:
-        frames = [frame for frame in reader.read() if frame.stream in streams]
-    finally:
-        reader.close()
-    if count is None:
-        return frames
     kept: deque[Frame] = deque()
     # The newline at the very end closes the last line, it does not begin another.
     wanted = count + (1 if frames and frames[-1].payload.endswith(b"\n") else 0)

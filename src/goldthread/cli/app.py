@@ -1,0 +1,106 @@
+"""The door of the command line: which commands there are, and how errors are told."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Any, Final
+
+import click
+
+from goldthread.cli.screen import tell_error
+from goldthread.errors import GoldthreadError, UsageError
+from goldthread.version import VERSION
+
+__all__ = ["COMMANDS", "app", "main"]
+
+COMMANDS: Final = {
+    "run": "Run a program and keep it running",
+    "status": "Is my work safe now?",
+    "why": "Tell each life of a member, and why it ended",
+    "logs": "Show what a member wrote",
+    "attach": "See a running member as if it ran here",
+    "stop": "Ask a member to end",
+    "restart": "Run a member again, with a fresh budget",
+    "rollback": "Let the next life start from an earlier step",
+    "forget": "Remove a member and all that is kept of it",
+    "export": "Write a member's newest commit as safetensors and JSON",
+    "keeper": "Start, stop and see the keeper of this host",
+    "drill": "Do a real fault to a running member",
+    "check": "Prove that a program goes on exactly after a death",
+    "doctor": "Say what this host offers, and what to do about what is missing",
+    "demo": "See a program killed, hung and damaged, and end bit-identical",
+    "bench": "Measure against the limits of this machine",
+    "completion": "Print the completion script of a shell",
+}
+"""Each command with its one line; `goldthread --help` shows them without loading any."""
+
+_ABORTED: Final = 130
+
+
+class _Commands(click.Group):
+    """Loads a command's module when the command is asked for, so that each starts quickly."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(import_module(f"goldthread.cli.{cmd_name}"), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Example: goldthread run -- python train.py",
+)
+@click.version_option(VERSION, prog_name="goldthread", message="%(prog)s %(version)s")
+def app() -> None:
+    """Keep a running Python program alive through the death of its process.
+
+    What a program commits outlives it; what `run` starts is started again. All files are below GOLDTHREAD_HOME,
+    by default in ~/.local/state/goldthread.
+    """
+
+
+def main() -> None:
+    """Run the command line and end the process with its status: 2 where the user erred, 1 where something else did."""
+    sys.exit(_status_of(sys.argv[1:]))
+
+
+def _status_of(arguments: list[str]) -> int:
+    try:
+        result: Any = app.main(arguments, prog_name="goldthread", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return 2
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "goldthread"
+        return tell_error(_as_ours(error.format_message()), f"{path} --help", 2)
+    except click.ClickException as error:
+        return tell_error(_as_ours(error.format_message()), "", 1)
+    except (click.Abort, KeyboardInterrupt):
+        return _ABORTED
+    except UsageError as error:
+        return tell_error(str(error), error.hint, 2)
+    except GoldthreadError as error:
+        return tell_error(str(error), error.hint, 1)
+    except BrokenPipeError:
+        # Whoever read has enough; the interpreter must not stumble over it again when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _as_ours(sentence: str) -> str:
+    """Click's sentences begin with a capital and end with a full stop, ours do not."""
+    return (sentence[:1].lower() + sentence[1:]).rstrip(".")

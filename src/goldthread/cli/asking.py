@@ -1,0 +1,43 @@
+"""How a command asks the keeper one thing: send it, wait for the answer, say it."""
+
+from __future__ import annotations
+
+import click
+import msgspec
+
+from goldthread.cli.screen import progress
+from goldthread.errors import KeeperError
+from goldthread.local import Channel, Home, connect, reach_keeper
+from goldthread.names import MemberName
+from goldthread.report import KeeperReport, MemberReport
+from goldthread.wire.messages import Done, Report, ReportRequest
+
+__all__ = ["ask_and_say", "member_report", "report_of", "say_done"]
+
+
+def ask_and_say(home: Home, request: msgspec.Struct, doing: str) -> int:
+    """Ask the keeper (started where there is none) and print its sentence."""
+    with progress(doing), reach_keeper(home, "command") as channel:
+        answer, _ = channel.ask(request)
+    say_done(answer)
+    return 0
+
+
+def say_done(answer: object) -> None:
+    if not isinstance(answer, Done):
+        raise KeeperError(f"the keeper gave an answer of another kind: {type(answer).__name__}")
+    click.echo(answer.text)
+
+
+def report_of(channel: Channel) -> KeeperReport:
+    answer, _ = channel.ask(ReportRequest())
+    if not isinstance(answer, Report):
+        raise KeeperError(f"the keeper gave an answer of another kind: {type(answer).__name__}")
+    return answer.report
+
+
+def member_report(home: Home, member: MemberName) -> tuple[KeeperReport, MemberReport | None]:
+    """What the running keeper says of itself and of one member."""
+    with connect(home, "command") as channel:
+        report = report_of(channel)
+    return report, next((one for one in report.members if one.name == member), None)

@@ -1,0 +1,105 @@
+"""`goldthread run`: a program under the keeper, seen as if it ran here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+from typing import Final
+
+import click
+
+from goldthread.cli.arguments import BUDGET, MEMBER, SPAN
+from goldthread.cli.screen import notice, tell_error
+from goldthread.cli.view import LIMBO_STATUS, View, exit_status, stop_on_signal
+from goldthread.errors import UsageError
+from goldthread.local import Home, reach_keeper
+from goldthread.names import MemberName, Span, member_name
+from goldthread.output import OutputReader
+from goldthread.policy import Budget
+from goldthread.report import Phase
+from goldthread.wire.messages import Command, RunRequest
+
+__all__ = ["command_of", "name_of", "run"]
+
+_OF_A_LIFE: Final = frozenset({"GOLDTHREAD_MEMBER", "GOLDTHREAD_EPOCH", "GOLDTHREAD_HOME"})
+"""Said anew to each life; what an outer program was told must not reach an inner one."""
+_OPTIONS_WITH_VALUE: Final = frozenset({"-W", "-X", "--check-hash-based-pycs"})
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    epilog="Example: goldthread run --restarts 5/10m -- python train.py --epochs 3",
+)
+@click.option("--name", type=MEMBER, help="The member's name; by default that of the script.")
+@click.option("--restarts", type=BUDGET, help="How often it may be restarted: N, or N/PERIOD.  [default: 5/10m]")
+@click.option("--hang-after", type=SPAN, help="Never take it for stuck before this much silence.  [default: 60s]")
+@click.option("--fresh", is_flag=True, help="Start over: commits of earlier lives are not used.")
+@click.option("--detach", is_flag=True, help="Return once it is started; see it later with attach.")
+@click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED, metavar="[--] CMD ...")
+def run(
+    name: MemberName | None,
+    restarts: Budget | None,
+    hang_after: Span | None,
+    fresh: bool,
+    detach: bool,
+    argv: tuple[str, ...],
+) -> int:
+    """Run CMD, keep what it commits, and start it again when it dies.
+
+    Its output streams through, its exit status becomes that of this command. Ctrl-C stops the program (the third
+    kills it); closing the terminal does not. The status is 75 where the restart budget is spent: the state is kept.
+    """
+    home, member = Home.default(), name or name_of(argv)
+    environment = {key: value for key, value in os.environ.items() if key not in _OF_A_LIFE}
+    command = Command(command_of(argv), str(Path.cwd()), environment)
+    view = View(home, member, OutputReader(home.output(member), from_end=True))
+    with reach_keeper(home, "command") as channel:
+        channel.ask(RunRequest(member, command, restarts or Budget(), fresh, hang_after))
+    if detach:
+        notice(f"{member} runs; goldthread attach {member} shows it")
+        return 0
+    try:
+        note = view.follow(stop_on_signal(home, member))
+    finally:
+        view.close()
+    if note is not None and note.phase is Phase.LIMBO:
+        hint = f"its state is kept; see goldthread why {member}, then goldthread restart {member}"
+        return tell_error(f"{member} is in limbo: {note.reason}", hint, LIMBO_STATUS)
+    return exit_status(note.ending if note else None)
+
+
+def name_of(argv: Sequence[str]) -> MemberName:
+    """The member's name that a command line suggests: of `python train.py` it is `train`, of `python -m pkg.mod` it
+    is `mod`, of `./simulate --fast` it is `simulate`."""
+    stem = PurePath(argv[0]).stem if not PurePath(argv[0]).name.startswith("python") else _script_of(argv[1:])
+    try:
+        return member_name(stem)
+    except UsageError as error:
+        raise UsageError(str(error), hint=f"give it a name with --name; {error.hint}") from None
+
+
+def _script_of(arguments: Sequence[str]) -> str:
+    """What Python is asked to run, as a name."""
+    rest = iter(arguments)
+    for argument in rest:
+        if argument == "-m":
+            return next(rest, "").rpartition(".")[2]
+        if argument == "-c":
+            break
+        if argument in _OPTIONS_WITH_VALUE:
+            next(rest, None)
+        elif not argument.startswith("-"):
+            return PurePath(argument).stem
+    return "python"
+
+
+def command_of(argv: Sequence[str]) -> tuple[str, ...]:
+    """The command with its program as the shell would find it. Raises `UsageError` where it would find none."""
+    found = shutil.which(argv[0])
+    if found is None:
+        raise UsageError(
+            f"{argv[0]}: no such program", hint="a Python file is run by python: goldthread run -- python FILE"
+        )
+    return (str(Path(found).absolute()), *argv[1:])

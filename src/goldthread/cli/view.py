@@ -1,0 +1,185 @@
+"""The view of a running member, shared by `run` and `attach`: its output as if it ran here, notices about its lives,
+and its exit status at the end.
+
+A view only watches. It may be closed at any time, and it outlives the keeper: it finds the next one and goes on.
+"""
+
+from __future__ import annotations
+
+import select
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from time import monotonic
+from types import FrameType
+from typing import Final
+
+from goldthread.cli.screen import notice, size
+from goldthread.errors import GoldthreadError, KeeperUnreachable
+from goldthread.local import Channel, Home, reach_keeper
+from goldthread.names import Epoch, MemberName
+from goldthread.output import ERR, LOST, Frame, OutputReader
+from goldthread.report import Ending, EndingKind, Phase
+from goldthread.wire.messages import Done, PhaseNote, StopRequest, WatchRequest
+
+__all__ = ["LIMBO_STATUS", "View", "ask_to_stop", "exit_status", "show", "stop_on_signal"]
+
+LIMBO_STATUS: Final = 75
+"""EX_TEMPFAIL: the restart budget is spent, the state is kept, trying again may help."""
+
+_POLL_SECONDS: Final = 0.02
+_RETRY_SECONDS: Final = 0.2
+_AT_REST: Final = frozenset({Phase.ENDED, Phase.LIMBO, Phase.DOWN, Phase.ABSENT})
+_WORTH_SAYING: Final = frozenset({Phase.WAITING, Phase.STUCK, Phase.LIMBO, Phase.DOWN, Phase.RETURNING})
+
+OnSignal = Callable[[int], bool]
+"""Called for each signal that arrived; whether the view ends now."""
+
+
+class View:
+    """Follows one member from the moment at which it is made."""
+
+    def __init__(self, home: Home, member: MemberName, reader: OutputReader) -> None:
+        self._home = home
+        self._member = member
+        self._reader = reader
+        self._channel: Channel | None = None
+        self._retry_at = 0.0
+        self._said = ""
+        self._epoch = Epoch(0)
+        self._missed = 0
+
+    def follow(self, on_signal: OnSignal) -> PhaseNote | None:
+        """Show everything until the member is at rest; None where `on_signal` ended the view before."""
+        with _caught(signal.SIGINT, signal.SIGTERM) as arrived:
+            while True:
+                notes = self._notes()
+                # The shim writes all output before it tells the end, so what is read now is whole.
+                self.show_output()
+                for note in notes:
+                    self._tell(note)
+                    if note.phase in _AT_REST:
+                        return note
+                while arrived:
+                    if on_signal(arrived.popleft()):
+                        return None
+
+    def close(self) -> None:
+        self._reader.close()
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+    def show_output(self) -> None:
+        show(self._reader.read())
+        if self._reader.missed > self._missed:
+            notice(f"{size(self._reader.missed - self._missed)} of output were gone before they could be shown")
+            self._missed = self._reader.missed
+
+    def _notes(self) -> list[PhaseNote]:
+        """What the keeper said within the next moment."""
+        channel = self._channel or self._reconnect()
+        try:
+            ready, _, _ = select.select([channel] if channel else [], [], [], _POLL_SECONDS)
+            heard = channel.receive_some() if channel and ready else []
+        except KeeperUnreachable:
+            notice("the keeper is gone; the program goes on, another keeper is sought")
+            self._lose()
+            return []
+        return [message for message, _ in heard if isinstance(message, PhaseNote)]
+
+    def _reconnect(self) -> Channel | None:
+        if monotonic() < self._retry_at:
+            return None
+        self._retry_at = monotonic() + _RETRY_SECONDS
+        try:
+            self._channel = reach_keeper(self._home, "command")
+            self._channel.send(WatchRequest(self._member))
+        except KeeperUnreachable:
+            self._lose()
+        return self._channel
+
+    def _lose(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+    def _tell(self, note: PhaseNote) -> None:
+        """Say what a user wants to know of the member's lives, each thing once."""
+        if note.phase is Phase.STARTING and self._epoch not in (0, note.epoch):
+            notice(f"life {note.epoch} of {self._member} is started")
+        elif note.phase in _WORTH_SAYING and note.reason != self._said:
+            notice(f"{self._member}: {note.reason}")
+            self._said = note.reason
+        elif note.phase is Phase.RUNNING and self._epoch not in (0, note.epoch):
+            notice(f"{self._member}: {note.reason}")
+        if note.phase is Phase.RUNNING or not self._epoch:
+            self._epoch = note.epoch
+
+
+def show(frames: Iterable[Frame]) -> None:
+    """Pass on what a program wrote, unchanged, each stream to its own."""
+    for frame in frames:
+        if frame.stream == LOST:
+            notice(f"{size(int(frame.payload))} of output were lost here, since the disk was full")
+            continue
+        stream = sys.stderr.buffer if frame.stream == ERR else sys.stdout.buffer
+        stream.write(frame.payload)
+        stream.flush()
+
+
+def exit_status(ending: Ending | None) -> int:
+    """The status of a process that takes the place of the program: a signal is 128 and its number, as in a shell."""
+    if ending is None or ending.kind is EndingKind.FINISHED:
+        return 0
+    if ending.status is None:
+        return 1
+    return 128 - ending.status if ending.status < 0 else ending.status
+
+
+def ask_to_stop(home: Home, member: MemberName, number: int, *, escalate: bool) -> str:
+    """Have the member's program signalled, and return what the keeper answers."""
+    with reach_keeper(home, "command") as channel:
+        answer, _ = channel.ask(StopRequest(member, number, escalate))
+    return answer.text if isinstance(answer, Done) else ""
+
+
+@contextmanager
+def _caught(*signals: signal.Signals) -> Iterator[deque[int]]:
+    """These signals are only noted while within."""
+    arrived: deque[int] = deque()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        arrived.append(number)
+
+    before = {number: signal.signal(number, note) for number in signals}
+    try:
+        yield arrived
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def stop_on_signal(home: Home, member: MemberName) -> OnSignal:
+    """For `run`: the first and second Ctrl-C ask the program as a terminal would, the third kills it."""
+    interrupts = 0
+
+    def on_signal(number: int) -> bool:
+        nonlocal interrupts
+        interrupts += number == signal.SIGINT
+        try:
+            if number == signal.SIGTERM:
+                ask_to_stop(home, member, signal.SIGTERM, escalate=True)
+            elif interrupts < 3:
+                ask_to_stop(home, member, signal.SIGINT, escalate=False)
+                notice(f"{member} was asked to stop" + ("" if interrupts < 2 else "; once more to kill it"))
+            else:
+                ask_to_stop(home, member, signal.SIGKILL, escalate=False)
+                notice(f"{member} was killed")
+        except GoldthreadError as error:
+            notice(f"{member} could not be asked to stop: {error}")
+        return False
+
+    return on_signal
