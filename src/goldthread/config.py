@@ -25,7 +25,7 @@ from goldthread.errors import UsageError
 from goldthread.names import Span
 from goldthread.policy import Budget, Policy
 
-__all__ = ["load", "parse_budget", "parse_bytes", "parse_span", "say_bytes", "say_span"]
+__all__ = ["load", "parse_budget", "parse_bytes", "parse_span"]
 
 _FILE: Final = "goldthread.toml"
 _PREFIX: Final = "GOLDTHREAD_"
@@ -48,7 +48,6 @@ _SIZES: Final[dict[str, int]] = {
     **{f"{sign}b": 1000**power for power, sign in enumerate("kmgt", 1)},
     **{f"{sign}ib": 1024**power for power, sign in enumerate("kmgt", 1)},
 }
-_UNITS: Final = ("KiB", "MiB", "GiB", "TiB")
 _NUMBER: Final = r"\d+(?:\.\d+)?"
 _SPAN_PART: Final = re.compile(rf"\s*({_NUMBER})\s*([a-z]+)\s*")
 _SIZE: Final = re.compile(rf"\s*({_NUMBER})\s*([a-z]*)\s*")
@@ -108,37 +107,6 @@ def parse_budget(text: str) -> Budget:
     if not count.strip().isdecimal():
         raise UsageError(f"{text!r} is no restart budget", hint="a count, and a period if need be: 5, 5/10min, 0")
     return Budget(int(count), parse_span(period)) if slash else Budget(int(count))
-
-
-def say_span(span: Span) -> str:
-    """A length of time for people: `340 ms`, `2.5 s`, `4 min 10 s`, `3 h 20 min`, `2 d 1 h`."""
-    if span < 0:
-        return f"-{say_span(Span(-span))}"
-    if span < _SPANS["ms"]:
-        return f"{span / _SPANS['us']:.0f} µs"
-    if span < _SPANS["s"] - _SPANS["ms"] // 2:
-        return f"{span / _SPANS['ms']:.{0 if span >= 10 * _SPANS['ms'] else 1}f} ms"
-    if span < 10 * _SPANS["s"]:
-        return f"{span / _SPANS['s']:.1f} s"
-    seconds = round(span / _SPANS["s"])
-    for (unit, length), (small, small_length) in (
-        (("d", 86_400), ("h", 3_600)),
-        (("h", 3_600), ("min", 60)),
-        (("min", 60), ("s", 1)),
-    ):
-        if seconds >= length:
-            rest = seconds % length // small_length
-            return f"{seconds // length} {unit}" + (f" {rest} {small}" if rest else "")
-    return f"{seconds} s"
-
-
-def say_bytes(count: int) -> str:
-    """A size for people, in units of 1024: `812 B`, `1.5 MiB`, `64 GiB`."""
-    if abs(count) < 1024:
-        return f"{count} B"
-    power = min((abs(count).bit_length() - 1) // 10, len(_UNITS))
-    size = count / 1024**power
-    return f"{size:.0f} {_UNITS[power - 1]}" if abs(size) >= 100 else f"{size:.3g} {_UNITS[power - 1]}"
 
 
 _Pairs = Iterable[tuple[str, str, Any]]

@@ -227,13 +227,15 @@ def _damage_of(path: Path) -> str | None:
         version = _version_of(connection)
         tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if version == _SCHEMA and tables >= _TABLE_NAMES:
+            for (record,) in connection.execute("SELECT record FROM members"):
+                _decode_member(record)
             return None
         if version == 0 and not tables:
             return None  # A keeper died while it made it.
         return f"the journal has another form (version {version}, this is {_SCHEMA})"
     except sqlite3.OperationalError as error:
         raise KeeperError(f"the journal {path} cannot be read: {error}", hint=_HINT) from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, msgspec.MsgspecError) as error:
         return f"the journal is damaged: {error}"
     finally:
         connection.close()
