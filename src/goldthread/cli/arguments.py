@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
 import click
 
-from goldthread.errors import UsageError
-from goldthread.names import MemberName, Span, member_name, seconds
+from goldthread.config import parse_budget, parse_span
+from goldthread.names import MemberName, Span, member_name
 from goldthread.policy import Budget
 
-__all__ = ["BUDGET", "MEMBER", "SPAN", "json_option", "parse_budget", "parse_span"]
-
-_UNITS: Final = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
-
-
-def parse_span(text: str) -> Span:
-    """`500ms`, `90s`, `90`, `10m`, `1.5h`. Raises `UsageError`."""
-    match = _SPAN.fullmatch(text.strip())
-    if match is None or match[2] not in _UNITS:
-        raise UsageError(f"{text!r} is no span of time", hint="write it as 500ms, 90s, 10m or 1.5h")
-    return seconds(float(match[1]) * _UNITS[match[2]])
-
-
-def parse_budget(text: str) -> Budget:
-    """`N`, or `N/PERIOD`: `3`, `5/10m`. Raises `UsageError`."""
-    count, slash, period = text.partition("/")
-    if not count.strip().isdecimal():
-        raise UsageError(f"{text!r} is no restart budget", hint="write a count, or a count and a period: 5 or 5/10m")
-    return Budget(int(count), parse_span(period)) if slash else Budget(int(count))
+__all__ = ["BUDGET", "MEMBER", "SPAN", "json_option"]
 
 
 class _Member(click.ParamType[MemberName]):

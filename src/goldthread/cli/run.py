@@ -13,6 +13,7 @@ import click
 from goldthread.cli.arguments import BUDGET, MEMBER, SPAN
 from goldthread.cli.screen import notice, tell_error
 from goldthread.cli.view import LIMBO_STATUS, View, exit_status, stop_on_signal
+from goldthread.config import load
 from goldthread.errors import UsageError
 from goldthread.local import Home, reach_keeper
 from goldthread.names import MemberName, Span, member_name
@@ -56,7 +57,7 @@ def run(
     command = Command(command_of(argv), str(Path.cwd()), environment)
     view = View(home, member, OutputReader(home.output(member), from_end=True))
     with reach_keeper(home, "command") as channel:
-        channel.ask(RunRequest(member, command, restarts or Budget(), fresh, hang_after))
+        channel.ask(RunRequest(member, command, restarts or load(home.path).budget, fresh, hang_after))
     if detach:
         notice(f"{member} runs; goldthread attach {member} shows it")
         return 0

@@ -46,8 +46,9 @@ def lasting(span: Span) -> str:
 
 
 def ago(span: Span) -> str:
-    """An age: at least a tenth of a second, since it is older than that once it is read."""
-    return f"{lasting(Span(max(span, 100_000_000)))} ago".replace("100 ms", "0.1 s")
+    """An age, to a tenth of a second at best: it is older than that once it is read."""
+    length = span / 1e9
+    return f"{max(length, 0.1):.1f} s ago" if length < 10 else f"{lasting(span)} ago"
 
 
 def size(count: int) -> str:

@@ -1,0 +1,117 @@
+"""`goldthread why`: each life of a member, why it ended, what that cost, and how the next one came to be.
+
+It reads the journal, so it works while no keeper runs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import click
+
+from goldthread.cli.arguments import MEMBER, json_option
+from goldthread.cli.screen import amount, lasting, paint, print_json
+from goldthread.errors import UsageError
+from goldthread.keeper.journal import Journal
+from goldthread.local import Home
+from goldthread.names import MemberName, Span, seconds
+from goldthread.report import EndingKind, LifeReport, PhaseTime
+
+__all__ = ["tell_life", "why"]
+
+_BAR_COLUMNS: Final = 30
+_NOTES_SHOWN: Final = 50
+_PEACEFUL: Final = frozenset({EndingKind.FINISHED, EndingKind.STOPPED})
+
+
+@click.command(epilog="Example: goldthread why train --life 3")
+@click.argument("member", type=MEMBER)
+@click.option("--life", "epoch", type=click.IntRange(min=1), help="Only this life.")
+@json_option
+def why(member: MemberName, epoch: int | None, as_json: bool) -> int:
+    """Tell each life of MEMBER: from where it was restored, the step it reached, why it ended, what was lost.
+
+    No keeper is needed.
+    """
+    home = Home.default()
+    journal = Journal.look(home.journal)
+    lives = [] if journal is None else journal.lives(member)
+    notes = [] if journal is None else journal.notes(member, _NOTES_SHOWN)
+    if journal is not None:
+        journal.close()
+    if not lives:
+        raise UsageError(f"no life of {member} is known in {home.path}", hint="goldthread status lists the members")
+    chosen = [life for life in lives if epoch in (None, life.epoch)]
+    if not chosen:
+        raise UsageError(
+            f"{member} has no life {epoch}", hint=f"it had the lives {lives[0].epoch} to {lives[-1].epoch}"
+        )
+    if as_json:
+        print_json({"member": member, "lives": chosen, "notes": notes})
+        return 0
+    click.echo(paint(headline(member, lives), "bold"))
+    for life in chosen:
+        click.echo("")
+        for line in tell_life(life):
+            click.echo(line)
+    return 0
+
+
+def headline(member: MemberName, lives: Sequence[LifeReport]) -> str:
+    """`walk: 4 lives, 2 of them ended by a signal, 1 by a hang; the newest reached step 412`."""
+    causes: dict[str, int] = {}
+    for life in lives:
+        if life.ending is not None and life.ending.kind not in _PEACEFUL:
+            causes[life.ending.kind.value] = causes.get(life.ending.kind.value, 0) + 1
+    deaths = ", ".join(f"{count} x {cause}" for cause, count in causes.items())
+    newest = lives[-1]
+    reached = f"step {newest.reached}" if newest.reached is not None else "no commit"
+    state = "reached" if newest.ending else "is at"
+    return (
+        f"{member}: {amount(len(lives), 'life').replace('lifes', 'lives')}"
+        + (f" ({deaths})" if deaths else "")
+        + f"; the newest {state} {reached}"
+    )
+
+
+def tell_life(life: LifeReport) -> list[str]:
+    """A life in lines: its beginning, its phases, its end."""
+    began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(life.began)) if life.began else "at an unknown time"
+    process = f", process {life.pid}" if life.pid else ""
+    lines = [paint(f"life {life.epoch}", "cyan") + f"  began {began}{process}", f"  from    {_origin(life)}"]
+    lines += _phase_lines(life.phases)
+    lines.append(f"  reached {'no commit' if life.reached is None else f'step {life.reached}'}")
+    if life.ending is None:
+        lines.append("  ended   not yet, as far as is known")
+        return lines
+    after = f" after {lasting(seconds(max(0.0, life.ended - life.began)))}" if life.ended and life.began else ""
+    colour = "green" if life.ending.kind in _PEACEFUL else "red"
+    lines.append(f"  ended   {paint(life.ending.kind.value, colour)}{after}: {life.ending.text}")
+    lines += [f"          {line}" for line in life.ending.detail.splitlines()]
+    if life.lost:
+        lines.append(f"  lost    {life.lost}")
+    return lines
+
+
+def _origin(life: LifeReport) -> str:
+    if life.restored is None:
+        return life.restored_reason or "nothing"
+    reason = f": {life.restored_reason}" if life.restored_reason else ""
+    return f"{life.restored} ({life.restored_from}){reason}"
+
+
+def _phase_lines(phases: Sequence[PhaseTime]) -> list[str]:
+    """Each phase with its time and a bar of its share."""
+    if not phases:
+        return []
+    whole = Span(sum(phase.span for phase in phases))
+    width = max(len(phase.phase) for phase in phases)
+    rows = [(phase.phase, phase.span, _bar(phase.span, whole)) for phase in phases] + [("all", whole, "")]
+    lines = [f"          {phase:<{width}} {lasting(span):>8} {bar}".rstrip() for phase, span, bar in rows]
+    return ["  took" + lines[0][6:], *lines[1:]]
+
+
+def _bar(part: int, whole: int) -> str:
+    return "█" * round(_BAR_COLUMNS * part / whole) if whole else ""
