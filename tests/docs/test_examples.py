@@ -35,21 +35,44 @@ def test_an_example_is_short(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "steps"),
     [
-        pytest.param("digits.py", "150"),
-        pytest.param("torch_char.py", "80", marks=pytest.mark.torch),
+        pytest.param("digits.py", "--steps=150"),
+        pytest.param("sampling.py", "--draws=3000"),
+        pytest.param("torch_char.py", "--steps=100", marks=pytest.mark.torch),
     ],
 )
 def test_an_example_that_is_killed_ends_as_if_nothing_had_happened(
     name: str, steps: str, environment: dict[str, str]
 ) -> None:
     """Killed at its first sign of life and started again, it says the same last line as an undisturbed run."""
-    calm = run_example(name, "--steps", steps, environment=environment)
+    calm = run_example(name, steps, environment=environment)
     assert calm.returncode == 0, calm.stderr
     forget = [Path(sys.executable).with_name("goldthread"), "forget", "--yes", Path(name).stem.replace("_", "-")]
     subprocess.run(forget, env=environment, check=True, capture_output=True)
 
-    run_and_kill(name, "--steps", steps, environment=environment)
-    again = run_example(name, "--steps", steps, environment=environment)
+    run_and_kill(name, steps, environment=environment)
+    again = run_example(name, steps, environment=environment)
     assert again.returncode == 0, again.stderr
     assert again.stdout.splitlines()[-1] == calm.stdout.splitlines()[-1]
     assert len(again.stdout.splitlines()) < len(calm.stdout.splitlines()), "it began anew instead of going on"
+
+
+def test_the_service_remembers_what_it_has_answered(environment: dict[str, str]) -> None:
+    """Killed right after an answer and started again, it goes on counting from there."""
+
+    def say(word: str, line: str) -> str:
+        port = line.split("port ")[1].split(",")[0]
+        return run_example("service.py", "--port", port, "--say", word, environment=environment).stdout.strip()
+
+    command = [sys.executable, ROOT / "examples" / "service.py", "--port", "0"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as service:
+        assert service.stdout is not None
+        line = service.stdout.readline()
+        assert [say("pain", line), say("pain", line)] == ["1", "2"]
+        service.kill()
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as service:
+        assert service.stdout is not None
+        line = service.stdout.readline()
+        assert "life 2" in line
+        assert say("pain", line) == "3"
+        assert say("", line) == ""
+        assert service.wait() == 0
