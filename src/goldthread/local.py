@@ -77,6 +77,10 @@ class Home:
         """What the program wrote, as framed by `output.py`."""
         return self.member(name) / "output.log"
 
+    def process(self, name: MemberName) -> Path:
+        """Which process the present life is: its number, and when it began."""
+        return self.member(name) / "process"
+
     def stacks(self, name: MemberName) -> Path:
         """Where a program writes its stacks when asked."""
         return self.member(name) / "stacks"

@@ -227,10 +227,11 @@ class Shim:
                 pass
         self._selector.unregister(self._pidfd)
         os.close(self._pidfd)
-        self._status = program.wait()
-        if self._status != 0:
-            # Its children must not go on beside its next life.
+        end = os.waitid(os.P_PID, program.pid, os.WEXITED | os.WNOWAIT)
+        if end is None or end.si_code != os.CLD_EXITED or end.si_status != 0:
+            # Its children must not go on beside its next life. It is not reaped yet, so its number is still its own.
             _signal_group(program.pid, signal.SIGKILL)
+        self._status = program.wait()
         self._program = None
         self._say(LifeExitedNote(self._epoch, self._status, self._words()))
 
@@ -246,7 +247,8 @@ def _signal_group(leader: int, number: int) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+        # Handled, not ignored: what is ignored would be ignored by every program that the shim starts.
+        signal.signal(number, lambda *_: None)
     home, member = Home(Path(arguments[0])), member_name(arguments[1])
     Shim(home, member).run()
 

@@ -73,7 +73,7 @@ class RaisedNote(msgspec.Struct, frozen=True, tag=True):
     message: str
     frames: str
     place: str
-    """File, line and function where it was raised."""
+    """Where it was raised: `file:line:function`."""
 
 
 class LeaveNote(msgspec.Struct, frozen=True, tag=True):

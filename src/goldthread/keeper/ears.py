@@ -1,0 +1,284 @@
+"""The ears: what programs, shims, processes and pulses say becomes events for the machine. Nothing is decided."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from goldthread.errors import Fenced, GoldthreadError, KeeperError
+from goldthread.keeper.cause import OomEvidence, classify, not_started
+from goldthread.keeper.cgroup import LifeGroup, vmstat_oom_kills
+from goldthread.keeper.door import Connection
+from goldthread.keeper.hands import Hands
+from goldthread.keeper.keeper import Keeper
+from goldthread.keeper.memory import refuse_without_room
+from goldthread.keeper.ward import Ward
+from goldthread.names import Epoch, Instant, MemberName, Span, Step
+from goldthread.report import Phase
+from goldthread.rules import events
+from goldthread.rules.orders import MemberRecord
+from goldthread.slots.slot import make_slot
+from goldthread.wire import messages
+
+__all__ = ["LIVING", "Ears", "refuse"]
+
+LIVING: Final = frozenset({Phase.RETURNING, Phase.STARTING, Phase.RUNNING, Phase.STUCK, Phase.ENDING})
+"""The phases in which a process of the member may run."""
+
+
+class Ears:
+    def __init__(self, keeper: Keeper, hands: Hands) -> None:
+        self._keeper = keeper
+        self._hands = hands
+        self._members: dict[Connection, MemberName] = {}
+        self.hear: dict[type[Any], Callable[[Connection, Any, list[int]], None]] = {
+            messages.JoinRequest: self._join,
+            messages.ReturnRequest: self._return,
+            messages.SlotRequest: self._slot,
+            messages.RestoredNote: self._restored,
+            messages.RaisedNote: self._raised,
+            messages.LeaveNote: self._leave,
+            messages.DepositRequest: self._deposit,
+            messages.ShimNote: self._shim,
+            messages.LifeStartedNote: self._life_started,
+            messages.LifeNotStartedNote: self._life_not_started,
+            messages.LifeExitedNote: self._life_exited,
+        }
+
+    def gone(self, connection: Connection) -> None:
+        """A connection ended. That a program ended is told by its process, not by this."""
+        member = self._members.pop(connection, None)
+        if member is not None and member in self._keeper.wards:
+            ward = self._keeper.wards[member]
+            if ward.program is connection:
+                ward.program = None
+                if ward.raised is not None and ward.pidfd is not None:
+                    # An exception ended its `with` block, and the process may live on: the life is over.
+                    self._stop_following(ward)
+                    self._end(ward, ward.epoch, None, "")
+            if ward.shim is connection:
+                self._lose_shim(ward)
+
+    # Programs
+
+    def _join(self, connection: Connection, request: messages.JoinRequest, descriptors: list[int]) -> None:
+        ward = self._keeper.ward(request.member)
+        self._members[connection] = request.member
+        epoch = request.epoch if ward.shim is not None else None
+        self._keeper.tell(
+            events.JoinAsked(self._keeper.ticket(connection), request.member, request.pid, epoch, request.fresh)
+        )
+        view = self._keeper.machine.view(request.member)
+        if view is not None and view.pid == request.pid:
+            self.follow(ward, view.epoch, request.pid)
+
+    def follow(self, ward: Ward, epoch: Epoch, pid: int) -> None:
+        """Watch the process of a life. The end of one with a shim is told by the shim, which knows its status."""
+        ward.epoch, ward.pid = epoch, pid
+        self._keeper.remember_process(ward)
+        ward.oom_kills_before = vmstat_oom_kills()
+        if ward.shim is None and ward.pidfd is None:
+            self._follow_alone(ward, epoch, pid)
+
+    def _follow_alone(self, ward: Ward, epoch: Epoch, pid: int) -> None:
+        try:
+            ward.pidfd = pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            self._end(ward, epoch, None, "")
+            return
+
+        def ended() -> None:
+            self._stop_following(ward)
+            self._end(ward, epoch, None, "")
+
+        self._keeper.loop.watch(pidfd, ended)
+
+    def _stop_following(self, ward: Ward) -> None:
+        if ward.pidfd is not None:
+            self._keeper.loop.unwatch(ward.pidfd)
+            os.close(ward.pidfd)
+            ward.pidfd = None
+
+    def _end(self, ward: Ward, epoch: Epoch, status: int | None, last_words: str) -> None:
+        """A life's process is gone: a last look at its pulse, then the cause."""
+        self.look(ward)
+        host_kills = vmstat_oom_kills() - ward.oom_kills_before
+        group_kills = ward.group.oom_kills() if ward.group is not None else None
+        ending = classify(status, ward.raised, OomEvidence(group_kills, host_kills), last_words)
+        self._keeper.tell(events.LifeEnded(ward.member, epoch, ending))
+
+    def _return(self, connection: Connection, request: messages.ReturnRequest, descriptors: list[int]) -> None:
+        keeper, member = self._keeper, request.member
+        view = keeper.machine.view(member)
+        if view is not None and view.epoch > request.epoch:
+            raise Fenced(
+                f"life {view.epoch} of {member} has begun; this process was life {request.epoch}",
+                hint="this process must end: two lives of one member must not run",
+            )
+        ward = keeper.ward(member)
+        self._members[connection] = member
+        ward.program = connection
+        ward.epoch = request.epoch
+        ward.hold_pulse(descriptors[0])
+        for index, descriptor in zip(request.slots, descriptors[1:], strict=True):
+            keeper.shelf.put(member, request.epoch, index, descriptor)
+        if view is None or view.phase is Phase.RETURNING:
+            keeper.tell(events.LifeFound(member, request.epoch, request.pid))
+        self.follow(ward, request.epoch, request.pid)
+        connection.send(messages.Returned())
+
+    def _slot(self, connection: Connection, request: messages.SlotRequest, descriptors: list[int]) -> None:
+        keeper, ward = self._keeper, self._ward_of(connection)
+        epoch, index = ward.epoch, request.index
+        if keeper.shelf.drop(ward.member, epoch, index) and ward.shim is not None:
+            ward.shim.send(messages.ReleaseSlot(epoch, index))
+
+        def made(descriptor: int) -> None:
+            keeper.shelf.put(ward.member, epoch, index, descriptor)
+            if ward.shim is not None:
+                ward.shim.send(messages.HoldSlot(epoch, index), [descriptor])
+            connection.send(messages.SlotMade(index, os.fstat(descriptor).st_size), [descriptor])
+
+        def make() -> int:
+            refuse_without_room(request.bytes, keeper.policy.memory_free_bytes)
+            return make_slot(ward.member, request.bytes)
+
+        prepared = ward.take_prepared(request.bytes)
+        if prepared is not None:
+            made(prepared)
+        else:
+            keeper.loop.work(make, made, lambda error: refuse(connection, error))
+
+    def _restored(self, connection: Connection, note: messages.RestoredNote, descriptors: list[int]) -> None:
+        ward = self._ward_of(connection)
+        self._keeper.tell(events.LifeRestored(ward.member, ward.epoch))
+
+    def _raised(self, connection: Connection, note: messages.RaisedNote, descriptors: list[int]) -> None:
+        self._ward_of(connection).raised = note
+
+    def _leave(self, connection: Connection, note: messages.LeaveNote, descriptors: list[int]) -> None:
+        ward = self._ward_of(connection)
+        self.look(ward)
+        self._keeper.tell(events.LifeLeft(ward.member, ward.epoch))
+        connection.send(messages.Done("left in peace"))
+
+    def _deposit(self, connection: Connection, request: messages.DepositRequest, descriptors: list[int]) -> None:
+        ward = self._ward_of(connection)
+        self.look(ward)
+        self._keeper.tell(events.DepositAsked(self._keeper.ticket(connection), ward.member))
+
+    def _ward_of(self, connection: Connection) -> Ward:
+        """The member that this program has joined. Raises `Fenced` where another life has its place."""
+        member = self._members.get(connection)
+        ward = self._keeper.wards.get(member) if member is not None else None
+        if ward is None or ward.program is not connection:
+            raise Fenced(
+                "this connection is no living member's",
+                hint="another life of this member has begun, or the member was forgotten",
+            )
+        return ward
+
+    # Shims
+
+    def _shim(self, connection: Connection, note: messages.ShimNote, descriptors: list[int]) -> None:
+        keeper, member = self._keeper, note.member
+        ward = keeper.ward(member)
+        self._members[connection] = member
+        ward.shim, ward.shim_spawned = connection, True
+        held = list(descriptors)
+        if note.pulse:
+            pulse = held.pop(0)
+            if ward.pulse_descriptor is None:
+                ward.hold_pulse(pulse)
+            else:
+                os.close(pulse)
+        for (epoch, index), descriptor in zip(note.slots, held, strict=True):
+            keeper.shelf.put(member, epoch, index, descriptor)
+        if ward.start_wanted is not None:
+            self._hands.start_wanted(ward)
+        elif note.epoch > 0:
+            self._find_life(ward, note)
+
+    def _find_life(self, ward: Ward, note: messages.ShimNote) -> None:
+        """A shim came back from before this keeper: its program runs, or ended while no keeper was there."""
+        view = self._keeper.machine.view(ward.member)
+        if view is not None and (view.epoch > note.epoch or view.phase not in LIVING):
+            return
+        ward.epoch = note.epoch
+        if note.pid is not None:
+            self._keeper.tell(events.LifeFound(ward.member, note.epoch, note.pid))
+            self.follow(ward, note.epoch, note.pid)
+        elif note.status is not None:
+            self._end(ward, note.epoch, note.status, note.last_words)
+
+    def _lose_shim(self, ward: Ward) -> None:
+        """The shim ended: in order where its member is at rest; else it was killed, and its program is watched
+        without it."""
+        ward.shim, ward.shim_spawned = None, False
+        view = self._keeper.machine.view(ward.member)
+        if view is not None and view.phase in LIVING:
+            self._keeper.warn(ward.member, "its shim is gone; it is watched without one until its next life")
+            if ward.pid is not None:
+                self._follow_alone(ward, ward.epoch, ward.pid)
+
+    def _life_started(self, connection: Connection, note: messages.LifeStartedNote, descriptors: list[int]) -> None:
+        ward = self._keeper.ward(self._members[connection])
+        self._keeper.tell(events.LifeStarted(ward.member, note.epoch, note.pid))
+        ward.group, _ = LifeGroup.make(f"{ward.member}-{note.epoch}", self._keeper.home.path)
+        if ward.group is not None and not ward.group.add(note.pid):
+            ward.group.remove()
+            ward.group = None
+        self.follow(ward, note.epoch, note.pid)
+
+    def _life_not_started(
+        self, connection: Connection, note: messages.LifeNotStartedNote, descriptors: list[int]
+    ) -> None:
+        member = self._members[connection]
+        self._keeper.tell(events.LifeEnded(member, note.epoch, not_started(note.text)))
+
+    def _life_exited(self, connection: Connection, note: messages.LifeExitedNote, descriptors: list[int]) -> None:
+        self._end(self._keeper.ward(self._members[connection]), note.epoch, note.status, note.last_words)
+
+    def find_processes(self, records: Iterable[MemberRecord]) -> None:
+        """Follow the processes of lives that began under an earlier keeper and still run."""
+        for record in records:
+            pid = self._keeper.remembered_process(record.name, record.epoch)
+            if record.phase in LIVING and pid is not None:
+                self._keeper.tell(events.LifeFound(record.name, record.epoch, pid))
+                self.follow(self._keeper.ward(record.name), record.epoch, pid)
+
+    # Pulses
+
+    def look_at_all(self) -> None:
+        """Read the pulse of every member that lives."""
+        for ward in tuple(self._keeper.wards.values()):
+            self.look(ward)
+
+    def look(self, ward: Ward) -> None:
+        """Tell the machine what moved in a member's pulse."""
+        before = ward.pulse
+        pulse = ward.read_pulse()
+        if pulse is None:
+            return
+        if pulse.sequence and (before is None or before.sequence != pulse.sequence):
+            newest = self._keeper.shelf.newest(ward.member, ward.epoch)
+            if newest is not None:
+                self._keeper.tell(events.CommitSealed(ward.member, newest.commit, newest.image_bytes))
+        if before is None or (before.beats, before.unsealed) != (pulse.beats, pulse.unsealed):
+            self._keeper.tell(
+                events.ProgramBeat(
+                    ward.member,
+                    ward.epoch,
+                    pulse.beats,
+                    Span(pulse.gap),
+                    Step(pulse.step),
+                    Instant(pulse.first_beat_at) or None,
+                    pulse.unsealed,
+                )
+            )
+
+
+def refuse(connection: Connection, error: BaseException) -> None:
+    """Answer with what went wrong while something was made."""
+    connection.refuse(error if isinstance(error, GoldthreadError) else KeeperError(f"{type(error).__name__}: {error}"))

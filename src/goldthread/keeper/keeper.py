@@ -1,0 +1,164 @@
+"""The keeper's middle: it takes events from the ears to the machine, and the machine's orders to the hands.
+
+Events are queued: what an order brings about at once is an event like any other, and waits until the orders before
+it are done.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+
+from goldthread.errors import KeeperError
+from goldthread.keeper.door import Connection
+from goldthread.keeper.journal import Journal
+from goldthread.keeper.loop import Loop, now
+from goldthread.keeper.shelf import Shelf
+from goldthread.keeper.stacks import Identity, is_alive, process_identity
+from goldthread.keeper.ward import Ward
+from goldthread.local import Home
+from goldthread.names import Epoch, Instant, MemberName, Span
+from goldthread.policy import Policy
+from goldthread.report import AlarmLevel, AlarmReport, CommitReport, KeeperReport, MemberReport
+from goldthread.rules.events import Event
+from goldthread.rules.machine import Machine
+from goldthread.rules.member import MemberView
+from goldthread.rules.orders import LifeRecord, MemberRecord, Order
+from goldthread.vault.disk import DiskVault
+from goldthread.version import VERSION
+
+__all__ = ["Keeper"]
+
+log = logging.getLogger("goldthread.keeper")
+
+_ALARMS_SHOWN = 5
+
+
+class Keeper:
+    """What ears and hands share."""
+
+    def __init__(
+        self, home: Home, policy: Policy, loop: Loop, journal: Journal, vault: DiskVault, machine: Machine
+    ) -> None:
+        self.home = home
+        self.policy = policy
+        self.loop = loop
+        self.journal = journal
+        self.vault = vault
+        self.machine = machine
+        self.shelf = Shelf()
+        self.wards: dict[MemberName, Ward] = {}
+        self.obey: Callable[[Order], None]
+        self._tickets: dict[int, Connection] = {}
+        self._tickets_given = 0
+        self._events: deque[Event] = deque()
+        self._telling = False
+        self._unwritten: list[MemberRecord | LifeRecord] = []
+        self._began = now()
+
+    def tell(self, event: Event) -> None:
+        """Give the machine an event, and do what it orders."""
+        self._events.append(event)
+        if self._telling:
+            return
+        self._telling = True
+        try:
+            while self._events:
+                for order in self.machine.handle(self._events.popleft(), now()):
+                    self.obey(order)
+        finally:
+            self._telling = False
+
+    def ward(self, member: MemberName) -> Ward:
+        return self.wards.setdefault(member, Ward(member))
+
+    def ticket(self, connection: Connection) -> int:
+        """A number for somebody who waits for an answer."""
+        self._tickets_given += 1
+        self._tickets[self._tickets_given] = connection
+        return self._tickets_given
+
+    def asker(self, ticket: int) -> Connection | None:
+        """Who waits for this answer; None where nobody does any more. A ticket is answered once."""
+        return self._tickets.pop(ticket, None)
+
+    def persist(self, record: MemberRecord | LifeRecord) -> None:
+        """Write to the journal. Where the disk is full the record is kept and written as soon as it can be: a
+        program is not stopped for want of a journal, and a death of the keeper before that is met by the epochs in
+        slots and vault, which are never lower."""
+        self._unwritten.append(record)
+        try:
+            while self._unwritten:
+                self.journal.write(self._unwritten[0], time.time())
+                del self._unwritten[0]
+        except KeeperError as error:
+            if len(self._unwritten) == 1:
+                log.warning("%s", error)
+
+    def alarm(self, level: AlarmLevel, member: MemberName | None, text: str) -> None:
+        log.warning("%s: %s%s", level.value, f"{member}: " if member else "", text)
+        try:
+            self.journal.note(member, level, text, time.time())
+        except KeeperError as error:
+            log.warning("%s", error)
+
+    def report(self) -> KeeperReport:
+        moment = now()
+        return KeeperReport(
+            home=str(self.home.path),
+            pid=os.getpid(),
+            version=VERSION,
+            age=Span(moment - self._began),
+            members=tuple(self._report_member(view, moment) for view in self.machine.views()),
+            alarms=self._alarms(None),
+        )
+
+    def warn(self, member: MemberName | None, text: str) -> None:
+        self.alarm(AlarmLevel.WARNING, member, text)
+
+    def _report_member(self, view: MemberView, moment: Instant) -> MemberReport:
+        sealed = deposited = None
+        if view.sealed is not None and view.sealed_at is not None:
+            sealed = CommitReport(view.sealed.commit, Span(moment - view.sealed_at), view.sealed.bytes)
+        if view.deposited is not None and view.deposited_at is not None:
+            deposited = CommitReport(view.deposited, Span(moment - view.deposited_at), 0)
+        return MemberReport(
+            name=view.name,
+            vitals=view.vitals,
+            phase=view.phase,
+            reason=view.reason,
+            epoch=view.epoch,
+            pid=view.pid,
+            supervised=view.supervised,
+            step=view.step,
+            beat_age=Span(moment - view.beat_at) if view.beat_at is not None else None,
+            sealed=sealed,
+            deposited=deposited,
+            unsealed=view.unsealed,
+            deaths=view.deaths,
+            restarts_left=view.restarts_left,
+            slot_bytes=self.shelf.bytes(view.name),
+            alarms=self._alarms(view.name),
+        )
+
+    def _alarms(self, member: MemberName | None) -> tuple[AlarmReport, ...]:
+        return tuple(self.journal.notes(member, _ALARMS_SHOWN))
+
+    def remember_process(self, ward: Ward) -> None:
+        """Write down which process a life is, so that the next keeper knows it again."""
+        identity = process_identity(ward.pid) if ward.pid is not None else None
+        if identity is not None:
+            folder = self.home.member(ward.member)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.home.process(ward.member).write_text(f"{ward.epoch} {identity.pid} {identity.start_ticks}\n")
+
+    def remembered_process(self, member: MemberName, epoch: Epoch) -> int | None:
+        """The process of this life, where it still lives."""
+        try:
+            known, pid, ticks = map(int, self.home.process(member).read_text().split())
+        except (OSError, ValueError):
+            return None
+        return pid if known == epoch and is_alive(Identity(pid, ticks)) else None

@@ -1,0 +1,187 @@
+"""How a keeper begins, lives and ends.
+
+    python -m goldthread.keeper.main HOME
+
+The process that is started becomes the keeper's parent and ends when the door is open, so whoever started it knows
+that it may knock. A lock on a file of the home, which the kernel lets go with the process, lets one keeper live at a
+time: a second one finds the lock taken, waits until the door of the first answers, and ends in peace.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Final
+
+from goldthread import config
+from goldthread.errors import GoldthreadError, KeeperUnreachable
+from goldthread.keeper.commands import Commands
+from goldthread.keeper.door import Connection, Door
+from goldthread.keeper.ears import Ears
+from goldthread.keeper.hands import Hands
+from goldthread.keeper.journal import Journal
+from goldthread.keeper.keeper import Keeper
+from goldthread.keeper.loop import Loop, now
+from goldthread.keeper.stacks import boot_id
+from goldthread.local import Home, connect
+from goldthread.rules.events import KeeperStopAsked, Ticked
+from goldthread.rules.machine import Machine
+from goldthread.vault.disk import DiskVault
+from goldthread.version import VERSION
+
+__all__ = ["main"]
+
+log = logging.getLogger("goldthread.keeper")
+
+_LOG_BYTES: Final = 4 << 20
+_OTHER_SECONDS: Final = 15.0
+_NOBODY: Final = 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Become a keeper of the home named, in the background; the exit status of the process that was started."""
+    home = Home(Path(arguments[0]))
+    reader, writer = os.pipe()
+    if os.fork() > 0:
+        os.close(writer)
+        return _await_child(reader)
+    os.close(reader)
+    os.setsid()
+    if os.fork() > 0:
+        os._exit(0)
+    status = 1
+    try:
+        status = _keep(home, writer)
+    except GoldthreadError as error:
+        _say(writer, str(error))
+    except Exception as error:
+        log.critical("the keeper met what must not be, and stops", exc_info=True)
+        _say(writer, f"{type(error).__name__}: {error}")
+    finally:
+        logging.shutdown()
+        os._exit(status)
+
+
+def _await_child(reader: int) -> int:
+    """Wait for the keeper's word: `ready`, or why not."""
+    with os.fdopen(reader, "rb") as pipe:
+        word = pipe.read().decode("utf-8", "replace")
+    if word == "ready":
+        return 0
+    sys.stderr.write(f"{word or 'the keeper ended before its door was open'}\n")
+    return 1
+
+
+def _say(writer: int, word: str) -> None:
+    with suppress(OSError):
+        os.write(writer, word.encode("utf-8", "replace"))
+        os.close(writer)
+
+
+def _keep(home: Home, writer: int) -> int:
+    home.make()
+    lock = os.open(home.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        _await_other(home)
+        _say(writer, "ready")
+        return 0
+    _detach(home)
+    loop = Loop()
+    keeper, ears, door = _build(home, loop)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: loop.from_thread(lambda: _end_in_order(keeper, ears)))
+    door.open()
+    _say(writer, "ready")
+    log.info("keeper %s of %s, process %d, begins", VERSION, home.path, os.getpid())
+
+    def tick() -> None:
+        ears.look_at_all()
+        keeper.tell(Ticked())
+
+    loop.run(keeper.machine.deadline, tick)
+    door.close()
+    loop.close()
+    keeper.journal.close()
+    log.info("the keeper ends")
+    return 0
+
+
+def _await_other(home: Home) -> None:
+    """Another keeper holds the lock: wait until its door answers. Raises `KeeperUnreachable` where it never does."""
+    limit = time.monotonic() + _OTHER_SECONDS
+    while True:
+        try:
+            connect(home, "command").close()
+        except KeeperUnreachable:
+            if time.monotonic() > limit:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _detach(home: Home) -> None:
+    """Leave the terminal, the folder and the output of whoever started this keeper."""
+    os.chdir("/")
+    handler = RotatingFileHandler(home.log, maxBytes=_LOG_BYTES, backupCount=1)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.getLogger("goldthread").addHandler(handler)
+    logging.getLogger("goldthread").setLevel(logging.INFO)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    said = os.open(home.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.dup2(nowhere, 0)
+    os.dup2(said, 1)
+    os.dup2(said, 2)
+    os.close(nowhere)
+    os.close(said)
+
+
+def _build(home: Home, loop: Loop) -> tuple[Keeper, Ears, Door]:
+    """Make the parts of a keeper and bring back what the journal remembers."""
+    policy = config.load(home.path)
+    journal, set_aside = Journal.open(home.journal)
+    vault = DiskVault(home.vault, policy.vault_free_bytes)
+    vault.clear_leftovers()
+    before = journal.last_boot()
+    boot = boot_id()
+    rebooted = before is not None and before.boot_id != boot
+    records = journal.members()
+    machine = Machine.recover(policy, records, rebooted=rebooted, now=now())
+    journal.begin(boot, os.getpid(), VERSION, time.time())
+    keeper = Keeper(home, policy, loop, journal, vault, machine)
+    hands = Hands(keeper)
+    keeper.obey = hands.obey
+    ears = Ears(keeper, hands)
+    commands = Commands(keeper, ears)
+    if set_aside:
+        keeper.warn(None, f"the journal was damaged and is set aside as {set_aside}; a new one is begun")
+    if not rebooted:
+        ears.find_processes(records)
+    hear = ears.hear | commands.hear
+
+    def gone(connection: Connection) -> None:
+        ears.gone(connection)
+        commands.gone(connection)
+
+    door = Door(home, loop, lambda connection, message, held: hear[type(message)](connection, message, held), gone)
+    return keeper, ears, door
+
+
+def _end_in_order(keeper: Keeper, ears: Ears) -> None:
+    """A signal or a shutdown: deposit what is newest and end; programs are left alone."""
+    ears.look_at_all()
+    keeper.tell(KeeperStopAsked(_NOBODY, stop_members=False, leave_members=True))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,48 @@
+"""How much memory there is for slots."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from goldthread.errors import NoRoom
+
+__all__ = ["memory_free", "refuse_without_room"]
+
+_MEMINFO: Final = Path("/proc/meminfo")
+_LIMITS: Final = (
+    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
+    (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
+)
+
+
+def memory_free() -> int | None:
+    """Bytes that a slot could take: what the host has available, or the keeper's control group still allows, as seen
+    from inside it. None where the host does not say."""
+    frees = []
+    for line in _lines(_MEMINFO):
+        if line.startswith("MemAvailable:"):
+            frees.append(int(line.split()[1]) << 10)
+    for limit, usage in _LIMITS:
+        limits, usages = _lines(limit), _lines(usage)
+        if limits and usages and limits[0].isdigit():
+            frees.append(int(limits[0]) - int(usages[0]))
+    return min(frees) if frees else None
+
+
+def refuse_without_room(needed: int, leave: int) -> None:
+    """Raise `NoRoom` where a slot of `needed` bytes would leave less than `leave` bytes of memory."""
+    free = memory_free()
+    if free is not None and free - needed < leave:
+        raise NoRoom(
+            f"shared memory is too small for the state: a slot needs {needed >> 20} MiB, {free >> 20} MiB are free"
+            f" and {leave >> 20} MiB must stay so",
+            hint="the last commits stay as they are; free memory, make the state smaller, or give the host more",
+        )
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except OSError:
+        return []

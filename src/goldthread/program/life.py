@@ -1,0 +1,408 @@
+"""A member's life as its program sees it: join, restore, commit, beat.
+
+A commit is sealed by the program alone, in a slot that it has; the keeper learns of it from the pulse. So what a
+program asks its keeper for is rare: to be admitted, a slot now and then, a deposit when it waits for one. Whatever
+the keeper does, a commit does not fail for want of it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import faulthandler
+import os
+import signal
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from mmap import ACCESS_COPY, mmap
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Final, Literal, TypeVar, cast, overload
+
+from goldthread.errors import KeeperError, KeeperUnreachable, UsageError
+from goldthread.local import Home, reach_keeper
+from goldthread.names import CommitId, Epoch, MemberName, Step, member_name
+from goldthread.program.beat import Heart
+from goldthread.program.link import Link
+from goldthread.program.pour import pour
+from goldthread.program.writer import Writer
+from goldthread.report import Ending
+from goldthread.wire.messages import (
+    DepositRequest,
+    Joined,
+    JoinRequest,
+    LeaveNote,
+    RaisedNote,
+    RestoredNote,
+    SlotRequest,
+)
+
+__all__ = ["Life", "Safe", "UnsealedWarning", "join"]
+
+S = TypeVar("S")
+
+_FRAMES_SHOWN: Final = 5
+_NEW_SLOT_SECONDS: Final = 5.0
+_DEPOSIT_SECONDS: Final = 60.0
+
+
+class UnsealedWarning(UserWarning):
+    """A commit went by unsealed: no keeper could be reached for a slot."""
+
+
+class RestoreWarning(UserWarning):
+    """The commit and the program's state have not the same parts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Safe:
+    """How far a life's work is safe, by step; None where there is nothing yet. `deposited <= sealed`."""
+
+    sealed: Step | None
+    """Against the death of the process."""
+    held: Step | None
+    """Against the death of the host: always None, until a bond holds copies on another host."""
+    deposited: Step | None
+    """In the vault, against the end of all memory."""
+    unsealed: int
+    """Commits that went by unsealed in a row; 0 when all is well."""
+
+
+def join(name: str | None = None, *, fresh: bool = False, pickle: bool = False, generators: bool = True) -> Life:
+    """Become the next life of a member, and start this host's keeper if there is none.
+
+    `name` defaults to the one that `goldthread run` gave, else to the script's. With `fresh` the member starts over:
+    commits of earlier lives are not used any more. With `pickle` leaves that cannot be stored otherwise are pickled,
+    and restoring them runs the code that the pickle names. With `generators` the states of the global generators
+    (`random`, NumPy's, torch's) travel with every commit and are put back by `restore`.
+
+    Raises `MemberTaken` where a living process has this name, `NothingToRestore` where commits should be there and
+    none is whole, `KeeperUnreachable` where no keeper can be started, `UsageError` for a name that cannot be one.
+    """
+    member = _name_of(name)
+    home = Home.default()
+    supervised = os.environ.get("GOLDTHREAD_MEMBER") == member
+    epoch = Epoch(int(os.environ.get("GOLDTHREAD_EPOCH", "0"))) if supervised else None
+    channel = reach_keeper(home, "program")
+    try:
+        answer, descriptors = channel.ask(JoinRequest(member, os.getpid(), epoch, fresh))
+    except BaseException:
+        channel.close()
+        raise
+    life = Life(member, home, cast(Joined, answer), descriptors, pickle=pickle, generators=generators)
+    life._connect(channel)
+    _tell(life.reason)
+    return life
+
+
+class Life:
+    """One run of a member. Made by `join`; use it as a context manager, or let the end of the program end it."""
+
+    def __init__(
+        self, member: MemberName, home: Home, joined: Joined, descriptors: list[int], *, pickle: bool, generators: bool
+    ) -> None:
+        self.name = member
+        self.epoch = joined.epoch
+        """1 for the first life of the member, then 2, 3 ..."""
+        self.reason = joined.reason
+        """Where this life starts from, and why, in one sentence."""
+        self.previous: Ending | None = joined.previous
+        """How the life before ended; None in the first one."""
+        self._home = home
+        self._restore_from = joined.commit
+        self._image = descriptors[1] if len(descriptors) > 1 else None
+        self._restored = joined.commit is None
+        self._heart = Heart(descriptors[0])
+        self._writer = Writer(member, joined.epoch, slots_most=joined.slots, new_slot=self._new_slot, pickle=pickle)
+        self._pickle = pickle
+        self._generators = generators
+        self._link: Link
+        self._process = os.getpid()
+        self._lock = threading.Lock()
+        self._committer: int | None = None
+        self._step: Step | None = joined.commit.step if joined.commit else None
+        self._open = True
+        self._raised = False
+        self._stacks = _answer_with_stacks(Path(joined.stacks))
+        self._end_at = _step_from_environment("GOLDTHREAD_END_AT_STEP")
+        self._kill_at = _step_from_environment("GOLDTHREAD_KILL_AT_STEP") if joined.epoch == 1 else None
+        self._hook = sys.excepthook
+        sys.excepthook = self._on_uncaught
+        atexit.register(self._on_exit)
+
+    @overload
+    def restore(self, *, map: bool = False) -> Any: ...
+
+    @overload
+    def restore(self, initial: S, *, map: bool = False) -> S: ...
+
+    def restore(self, initial: Any = None, *, map: bool = False) -> Any:
+        """Pour the newest whole commit into `initial` and return it; in a first life `initial` comes back untouched.
+
+        Arrays and tensors of the same shape and dtype are filled in place, objects with `load_state_dict` are
+        loaded, everything else is replaced. What the commit does not know keeps its initial value and is named in a
+        warning, as is what the program does not have any more. Without `initial` the state is built anew. With `map`
+        new arrays are mapped, not copied: quick to have, read and copied page by page when first used.
+
+        Raises `DoesNotFit` where shapes, dtypes or classes differ (`initial` is then unchanged), `CommitDamaged`.
+        """
+        self._refuse_if_foreign()
+        state = initial
+        if self._image is not None:
+            with _bytes_of(self._image) as image:
+                poured = pour(image, initial, map=map, pickle=self._pickle, checked=True, generators=self._generators)
+            os.close(self._image)
+            self._image = None
+            state = poured.state
+            _warn_of_differences(poured.unknown, poured.dropped)
+        self._restored = True
+        self._heart.start()
+        self._link.tell(RestoredNote(map))
+        return state
+
+    def commit(
+        self, state: object, *, step: int | None = None, wait: Literal["sealed", "deposited"] = "sealed"
+    ) -> CommitId | None:
+        """Seal the whole state, and return its name; from then on the program may change its arrays, or be killed.
+
+        `step` defaults to `state["step"]` (or `state.step`) where that is an int, else to one more than the last.
+        With `wait="deposited"` the call returns when the commit is in the vault.
+
+        Returns None, with an `UnsealedWarning`, where no slot could be had because no keeper can be reached: the
+        program goes on, `safe.unsealed` counts. Raises `CannotStore` (before anything is written), `NoRoom` (the
+        last commits stay), `UsageError` for a step that goes backwards, `Fenced` where a newer life exists.
+        """
+        if wait not in ("sealed", "deposited"):
+            raise UsageError(
+                f"wait={wait!r} is not a level that a commit can be waited for", hint='"sealed" or "deposited"'
+            )
+        with self._committing():
+            reached = self._step_of(state, step)
+            self._link.look()
+            commit = self._writer.write(state, reached, self._generators)
+            self._step = reached
+            if commit is None:
+                self._pass_unsealed(reached)
+            else:
+                self._heart.seal(commit, self._writer.payload_bytes)
+            if wait == "deposited" and commit is not None:
+                self._link.ask(DepositRequest(), wait_seconds=_DEPOSIT_SECONDS)
+        self._obey_environment(reached)
+        return commit
+
+    def beat(self) -> None:
+        """A sign of progress, for long stretches without a commit. Costs about a microsecond."""
+        self._refuse_if_foreign()
+        self._link.look()
+        self._heart.beat()
+
+    @property
+    def safe(self) -> Safe:
+        """The newest step sealed and deposited."""
+        newest = self._writer.newest or self._restore_from
+        deposited = self._heart.deposited
+        return Safe(newest.step if newest else None, None, deposited, self._unsealed)
+
+    @property
+    def keepers_lost(self) -> int:
+        """How many times this life was handed over to a new keeper."""
+        return self._link.returns
+
+    def __enter__(self) -> Life:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None and not _is_peaceful(error):
+            self._say_raised(error)
+        self._leave(peaceful=error is None or _is_peaceful(error))
+
+    def __repr__(self) -> str:
+        return f"<Life {self.epoch} of {self.name}, step {self._step}>"
+
+    # Inside
+
+    _unsealed = 0
+
+    def _connect(self, channel: Any) -> None:
+        self._link = Link(self._home, channel, self.name, self.epoch, self._held)
+
+    def _held(self) -> tuple[int, list[tuple[int, int]]]:
+        slots = sorted(self._writer.slots.items())
+        return self._heart.descriptor, [(index, slot.descriptor) for index, slot in slots]
+
+    @contextlib.contextmanager
+    def _committing(self) -> Iterator[None]:
+        """One commit at a time. Another thread waits for its turn; a signal handler cannot."""
+        self._refuse_if_foreign()
+        if not self._restored:
+            raise UsageError(
+                f"life {self.epoch} of {self.name} has a commit to go on from, and commits before restore",
+                hint="call life.restore(...) first, or goldthread.join(..., fresh=True) to start over",
+            )
+        me = threading.get_ident()
+        if self._committer == me:
+            raise UsageError(
+                "commit was called while a commit of the same thread runs",
+                hint="do not commit in a signal handler; set a flag there and commit in the loop",
+            )
+        with self._lock:
+            self._committer = me
+            try:
+                yield
+            finally:
+                self._committer = None
+
+    def _refuse_if_foreign(self) -> None:
+        if os.getpid() != self._process:
+            raise UsageError(
+                f"this process is a fork of the one that joined as {self.name}",
+                hint="only the process that joined may restore, commit and beat; give its results back to it",
+            )
+        if not self._open:
+            raise UsageError(f"life {self.epoch} of {self.name} is over", hint="join again to begin the next")
+
+    def _step_of(self, state: object, step: int | None) -> Step:
+        if step is None:
+            own = state.get("step") if isinstance(state, dict) else getattr(state, "step", None)
+            step = own if isinstance(own, int) and not isinstance(own, bool) else (self._step or 0) + 1
+        if step < 0:
+            raise UsageError(f"step {step} is below 0", hint="count steps from 0 on")
+        if self._step is not None and step < self._step:
+            raise UsageError(
+                f"step {step} goes backwards: step {self._step} was committed",
+                hint="give commit(..., step=) a count that never decreases; goldthread rollback goes back on purpose",
+            )
+        return Step(step)
+
+    def _new_slot(self, index: int, size: int) -> int | None:
+        try:
+            _, descriptors = self._link.ask(SlotRequest(index, size), wait_seconds=_NEW_SLOT_SECONDS)
+        except KeeperUnreachable:
+            return None
+        return descriptors[0]
+
+    def _pass_unsealed(self, step: Step) -> None:
+        self._unsealed = self._heart.pass_unsealed(step)
+        newest = self._writer.newest
+        warnings.warn(
+            f"step {step} of {self.name} went by unsealed: no keeper can be reached for a slot"
+            f" ({self._unsealed} in a row; the newest sealed step is {newest.step if newest else 'none'})",
+            UnsealedWarning,
+            stacklevel=4,
+        )
+
+    def _obey_environment(self, step: Step) -> None:
+        """End or die at a given step: how `goldthread check` stops a program where it wants to compare."""
+        if self._kill_at is not None and step >= self._kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self._end_at is not None and step >= self._end_at:
+            raise SystemExit(0)
+
+    # The end
+
+    def _leave(self, *, peaceful: bool) -> None:
+        if not self._open or os.getpid() != self._process:
+            return
+        self._open = False
+        atexit.unregister(self._on_exit)
+        if sys.excepthook == self._on_uncaught:
+            sys.excepthook = self._hook
+        if peaceful:
+            with contextlib.suppress(KeeperError):
+                self._link.ask(LeaveNote(), wait_seconds=_NEW_SLOT_SECONDS)
+        self._link.close()
+        self._writer.close()
+        self._heart.stop()
+        if self._image is not None:
+            os.close(self._image)
+        if self._stacks is not None:
+            faulthandler.unregister(signal.SIGUSR2)
+            self._stacks.close()
+
+    def _on_exit(self) -> None:
+        """The interpreter ends: in peace, unless an exception ends it."""
+        self._leave(peaceful=not self._raised)
+
+    def _on_uncaught(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if os.getpid() == self._process:
+            self._say_raised(error)
+        self._hook(kind, error, trace)
+
+    def _say_raised(self, error: BaseException) -> None:
+        if self._raised:
+            return
+        self._raised = True
+        frames = traceback.extract_tb(error.__traceback__)
+        last = frames[-1] if frames else None
+        self._link.tell(
+            RaisedNote(
+                type(error).__name__,
+                str(error),
+                "".join(traceback.format_list(frames[-_FRAMES_SHOWN:])),
+                f"{last.filename}:{last.lineno}:{last.name}" if last else "",
+            )
+        )
+
+
+def _name_of(name: str | None) -> MemberName:
+    if name is not None:
+        return member_name(name)
+    given = os.environ.get("GOLDTHREAD_MEMBER")
+    if given:
+        return member_name(given)
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    if spec is not None:
+        parts = spec.name.removesuffix(".__main__").split(".")
+        return member_name(parts[-1])
+    file = getattr(main, "__file__", None)
+    if not file:
+        raise UsageError("this program has no script to be named after", hint='name it: goldthread.join("walk")')
+    return member_name(Path(file).stem)
+
+
+def _answer_with_stacks(path: Path) -> IO[str] | None:
+    """Have SIGUSR2 write the stacks of all threads to `path`, unless the program uses that signal itself."""
+    if signal.getsignal(signal.SIGUSR2) is not signal.SIG_DFL:
+        return None
+    try:
+        file = path.open("a")
+    except OSError:
+        return None
+    faulthandler.register(signal.SIGUSR2, file=file, all_threads=True)
+    return file
+
+
+@contextlib.contextmanager
+def _bytes_of(descriptor: int) -> Iterator[memoryview]:
+    """An image to read. What is mapped from it stays until its arrays go."""
+    image = mmap(descriptor, os.fstat(descriptor).st_size, access=ACCESS_COPY)
+    yield memoryview(image)
+
+
+def _is_peaceful(error: BaseException) -> bool:
+    return isinstance(error, SystemExit) and error.code in (None, 0)
+
+
+def _step_from_environment(variable: str) -> Step | None:
+    text = os.environ.get(variable)
+    return Step(int(text)) if text else None
+
+
+def _warn_of_differences(unknown: tuple[str, ...], dropped: tuple[str, ...]) -> None:
+    if unknown:
+        warnings.warn(f"the commit does not know {', '.join(unknown)}: kept as given", RestoreWarning, stacklevel=3)
+    if dropped:
+        warnings.warn(
+            f"the commit has {', '.join(dropped)}, which the program has not: left out", RestoreWarning, stacklevel=3
+        )
+
+
+def _tell(sentence: str) -> None:
+    sys.stderr.write(f"goldthread: {sentence}\n")
