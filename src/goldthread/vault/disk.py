@@ -152,7 +152,9 @@ class DiskVault:
             raise NothingToRestore(f"{member} has no deposit of {commit}") from None
         except OSError as error:
             raise KeeperError(f"the deposit {path} cannot be read: {error.strerror}") from error
-        with mapped, memoryview(mapped) as image:
+        # Not closed by name: an error on its way may still hold a view. It goes with the last of them.
+        with memoryview(mapped) as image:
+            del mapped
             header = _read_header_of(member, image)
             if header.commit != commit:
                 raise CommitDamaged(f"the deposit {path.name} of {member} holds {header.commit}, not {commit}")
