@@ -6,7 +6,7 @@ import msgspec
 
 from goldthread.names import CommitId, Epoch, Instant, MemberName, Span, Step
 from goldthread.policy import Budget
-from goldthread.report import AlarmLevel, Ending, Phase
+from goldthread.report import AlarmLevel, Ending, EndingKind, Phase
 from goldthread.rules.events import Copy
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Admit",
     "Alarm",
     "Announce",
+    "Ceiling",
     "CheckCopy",
     "Deposit",
     "Forget",
@@ -44,13 +45,29 @@ class Wound(msgspec.Struct, frozen=True):
     """How many times in a row."""
 
 
+class Ceiling(msgspec.Struct, frozen=True):
+    """Why newer commits are passed over: a wound, or the wish of the member's user."""
+
+    epoch: Epoch
+    """Commits of later lives than this are not concerned."""
+    below: Step
+    """Of the lives up to `epoch`, only commits of lower steps are used."""
+    asked: bool
+    """A user's wish: if nothing below is whole, nothing is used."""
+    reason: str
+
+
 class MemberRecord(msgspec.Struct, frozen=True):
     """All that a new keeper must know of a member to go on."""
 
     name: MemberName
     epoch: Epoch
+    started: Epoch
+    """The life as which the present process was started: lower than `epoch` where the process joined again."""
     phase: Phase
     reason: str
+    told: EndingKind | None
+    """Why its life was told to end: `STOPPED`, `HANG`, or `NOT_STARTED` where it may not go on; None otherwise."""
     supervised: bool
     budget: Budget
     hang_floor: Span | None
@@ -63,10 +80,7 @@ class MemberRecord(msgspec.Struct, frozen=True):
     wound: Wound | None
     floor: Epoch
     """Commits of earlier lives are not used any more."""
-    below: Step | None
-    """The next life starts from an earlier step than this: a wound."""
-    rollback: CommitId | None
-    """The next life starts from this commit: its user's wish."""
+    ceiling: Ceiling | None
     newest: CommitId | None
     """The newest sealed commit that is known of; it may lag behind the slots."""
     deposited: CommitId | None
