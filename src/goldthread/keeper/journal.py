@@ -71,7 +71,7 @@ class Journal:
 
     @classmethod
     def open(cls, path: Path) -> tuple[Journal, str | None]:
-        """The journal at `path`, made where there is none; and where a damaged one was put, if there was one.
+        """The journal at `path`, made where there is none; and if a damaged one was there, where it is now and why.
 
         Raises `KeeperError` where it cannot be opened for a reason that says nothing about its content.
         """
@@ -86,7 +86,7 @@ class Journal:
                 connection.executescript(f"BEGIN; {_TABLES} COMMIT;")
         except (OSError, sqlite3.Error) as error:
             raise KeeperError(f"the journal {path} cannot be opened: {error}", hint=_HINT) from error
-        return cls(connection), f"{damage}; it was set aside as {aside}" if damage else None
+        return cls(connection), f"{aside} ({damage})" if damage else None
 
     @classmethod
     def look(cls, path: Path) -> Journal | None:
@@ -147,6 +147,11 @@ class Journal:
         """Every life of a member, the oldest first."""
         rows = self._rows("SELECT began, ended, record FROM lives WHERE name = ? ORDER BY epoch", member)
         return [_life_report(began, ended, _decode_life(record)) for began, ended, record in rows]
+
+    def recent_lives(self, count: int = 2) -> list[LifeRecord]:
+        """The newest lives of every member, as they were written."""
+        query = "SELECT lives.record FROM lives JOIN members USING (name) WHERE lives.epoch > members.epoch - ?"
+        return [_decode_life(row[0]) for row in self._rows(query, count)]
 
     def note(self, member: MemberName | None, level: AlarmLevel, text: str, wall: float) -> None:
         """Remember a sentence, of a member or (None) of the keeper. The oldest go when there are too many."""
@@ -223,7 +228,7 @@ def _damage_of(path: Path) -> str | None:
     try:
         verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict != "ok":
-            return f"the journal is damaged: {verdict.splitlines()[-1]}"
+            return str(verdict.splitlines()[-1])
         version = _version_of(connection)
         tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if version == _SCHEMA and tables >= _TABLE_NAMES:
@@ -232,11 +237,11 @@ def _damage_of(path: Path) -> str | None:
             return None
         if version == 0 and not tables:
             return None  # A keeper died while it made it.
-        return f"the journal has another form (version {version}, this is {_SCHEMA})"
+        return f"its form is that of version {version}, this is version {_SCHEMA}"
     except sqlite3.OperationalError as error:
         raise KeeperError(f"the journal {path} cannot be read: {error}", hint=_HINT) from error
     except (sqlite3.DatabaseError, msgspec.MsgspecError) as error:
-        return f"the journal is damaged: {error}"
+        return str(error)
     finally:
         connection.close()
 
