@@ -185,28 +185,27 @@ class Goldthread:
     """A life without `goldthread run`: its keeper is started by `join` and outlives the kill."""
 
     def __init__(self, folder: Path) -> None:
-        import goldthread
-
         os.environ["GOLDTHREAD_HOME"] = str(folder)
-        self.join = goldthread.join
         self.life: Any = None
 
+    def join(self) -> Any:
+        import goldthread
+
+        self.life = self.life or goldthread.join("peers", generators=False)
+        return self.life
+
     def save(self, step: int, arrays: Arrays) -> None:
-        if self.life is None:
-            self.life = self.join("peers", generators=False)
-            self.life.restore({"step": 0, "arrays": arrays})
-        self.life.commit({"step": step, "arrays": arrays})
+        self.join().commit({"step": step, "arrays": arrays})
 
     def wait_safe(self) -> None:
         pass
 
     def load(self, like: Arrays) -> tuple[int, Arrays]:
-        self.life = self.join("peers", generators=False)
-        state = self.life.restore({"step": 0, "arrays": like})
+        state = self.join().restore()
         return state["step"], state["arrays"]
 
     def close(self) -> None:
-        pass
+        self.join().__exit__(None, None, None)
 
 
 def as_tensors(arrays: Arrays) -> dict[str, Any]:
