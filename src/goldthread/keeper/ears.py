@@ -123,6 +123,7 @@ class Ears:
         ward.hold_pulse(descriptors[0])
         for index, descriptor in zip(request.slots, descriptors[1:], strict=True):
             keeper.shelf.put(member, request.epoch, index, descriptor)
+        self.find_copies(member)
         if view is None or view.phase is Phase.RETURNING:
             keeper.tell(events.LifeFound(member, request.epoch, request.pid))
         self.follow(ward, request.epoch, request.pid)
@@ -195,6 +196,7 @@ class Ears:
                 os.close(pulse)
         for (epoch, index), descriptor in zip(note.slots, held, strict=True):
             keeper.shelf.put(member, epoch, index, descriptor)
+        self.find_copies(member)
         if ward.start_wanted is not None:
             self._hands.start_wanted(ward)
         elif note.epoch > 0:
@@ -202,9 +204,6 @@ class Ears:
 
     def _find_life(self, ward: Ward, note: messages.ShimNote) -> None:
         """A shim came back from before this keeper: its program runs, or ended while no keeper was there."""
-        view = self._keeper.machine.view(ward.member)
-        if view is not None and (view.epoch > note.epoch or view.phase not in LIVING):
-            return
         ward.epoch = note.epoch
         if note.pid is not None:
             self._keeper.tell(events.LifeFound(ward.member, note.epoch, note.pid))
@@ -247,6 +246,11 @@ class Ears:
             if record.phase in LIVING and pid is not None:
                 self._keeper.tell(events.LifeFound(record.name, record.epoch, pid))
                 self.follow(self._keeper.ward(record.name), record.epoch, pid)
+
+    def find_copies(self, member: MemberName) -> None:
+        """Tell of the copies of a member that the journal does not know: it may have been lost."""
+        if self._keeper.machine.view(member) is None:
+            self._hands.list_copies(member)
 
     # Pulses
 

@@ -145,7 +145,11 @@ class Hands:
     # Copies
 
     def _list_copies(self, order: orders.ListCopies) -> None:
-        keeper, member = self._keeper, order.member
+        self.list_copies(order.member)
+
+    def list_copies(self, member: MemberName) -> None:
+        """Find every copy of every commit of a member, and tell the machine."""
+        keeper = self._keeper
 
         def listed(deposited: Listing) -> None:
             for sentence in deposited.damaged:

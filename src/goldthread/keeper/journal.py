@@ -153,6 +153,14 @@ class Journal:
         query = "SELECT lives.record FROM lives JOIN members USING (name) WHERE lives.epoch > members.epoch - ?"
         return [_decode_life(row[0]) for row in self._rows(query, count)]
 
+    def newest_lives(self) -> list[LifeRecord]:
+        """The two newest lives of each member: what a new keeper must know of them."""
+        rows = self._rows(
+            "SELECT record FROM lives AS life WHERE"
+            " (SELECT count(*) FROM lives WHERE name = life.name AND epoch > life.epoch) < 2"
+        )
+        return [_decode_life(record) for (record,) in rows]
+
     def note(self, member: MemberName | None, level: AlarmLevel, text: str, wall: float) -> None:
         """Remember a sentence, of a member or (None) of the keeper. The oldest go when there are too many."""
         with self._transaction():

@@ -156,7 +156,7 @@ def _build(home: Home, loop: Loop) -> tuple[Keeper, Ears, Door]:
     boot = boot_id()
     rebooted = before is not None and before.boot_id != boot
     records = journal.members()
-    machine = Machine.recover(policy, records, rebooted=rebooted, now=now())
+    machine = Machine.recover(policy, records, journal.newest_lives(), rebooted=rebooted, now=now())
     journal.begin(boot, os.getpid(), VERSION, time.time())
     keeper = Keeper(home, policy, loop, journal, vault, machine)
     hands = Hands(keeper)
@@ -167,6 +167,8 @@ def _build(home: Home, loop: Loop) -> tuple[Keeper, Ears, Door]:
         keeper.warn(None, f"the journal was damaged and is set aside as {set_aside}; a new one is begun")
     if not rebooted:
         ears.find_processes(records)
+    for member in vault.members():
+        ears.find_copies(member)
     hear = ears.hear | commands.hear
 
     def gone(connection: Connection) -> None:
