@@ -1,0 +1,218 @@
+"""Writes commits into slots, so that at every instant the newest sealed one is whole.
+
+The order of writing is what keeps the promise: the seal is cleared, then come payload, manifest, table and header,
+and the seal last, as one store of eight bytes. The truth about a slot is its seal, never a note of the writer: an
+exception may arrive between any two lines (a signal handler's, for one), and whatever it leaves is read from the slot
+again. What the writer remembers of a slot is forgotten before the slot is touched and noted when it is sealed.
+
+A chunk is expected to stay as it is when its checksum was the same in the last two commits.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+
+from goldthread.errors import NoRoom
+from goldthread.names import CommitId, Epoch, MemberName, Step
+from goldthread.program.generators import capture_generators
+from goldthread.rules.rotation import SlotState, choose_slot
+from goldthread.slots.copying import ALONE_BYTES, Hands, PayloadCopy
+from goldthread.slots.layout import CHUNK_BYTES
+from goldthread.slots.pins import open_for_pins, pin_for_writing, unpin
+from goldthread.slots.slot import Slot
+from goldthread.slots.structure import Structure
+from goldthread.slots.tree import walk
+from goldthread.wire.image import HEADER_BYTES, SEAL_AT, Header, pack_header
+
+__all__ = ["Writer"]
+
+_HEADROOM: Final = 8
+"""A slot is asked for with an eighth more than is needed, so that a growing state does not ask each time."""
+
+
+class _Place:
+    """A slot, and what the writer knows about the commit in it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.slot = Slot(descriptor)
+        self.pin = open_for_pins(descriptor, writing=True)
+        self.seal = np.frombuffer(self.slot.image, np.uint64, 1, SEAL_AT)
+        self.commit: CommitId | None = None
+        """Of the commit that is sealed, or being written."""
+        self.payload_bytes = 0
+        self.table: list[bytes] | None = None
+        """The checksums of the sealed chunks; None where they are not known."""
+        self.layout: object = None
+
+    @property
+    def sequence(self) -> int:
+        """Of the sealed commit; 0 where there is none."""
+        return int(self.seal[0])
+
+    def close(self) -> None:
+        descriptor = self.slot.descriptor
+        self.seal = np.zeros(1, np.uint64)
+        self.slot.close()
+        os.close(self.pin)
+        os.close(descriptor)
+
+
+class Writer:
+    """The commits of one life.
+
+    `new_slot(index, bytes)` gives the descriptor of a slot of at least so many bytes; None where no keeper can be
+    reached now; it raises `NoRoom` where memory is short.
+    """
+
+    def __init__(
+        self,
+        member: MemberName,
+        epoch: Epoch,
+        *,
+        slots_most: int,
+        new_slot: Callable[[int, int], int | None],
+        pickle: bool,
+    ) -> None:
+        self._member = member
+        self._epoch = epoch
+        self._slots_most = slots_most
+        self._new_slot = new_slot
+        self._pickle = pickle
+        self._places: dict[int, _Place] = {}
+        self._sequence = 0
+        self._structure: Structure | None = None
+        self._table: list[bytes] | None = None
+        self._settled: list[bool] | None = None
+        self._hands = Hands()
+
+    @property
+    def slots(self) -> dict[int, Slot]:
+        """By index, for handing over to a new keeper."""
+        return {index: place.slot for index, place in sorted(self._places.items())}
+
+    @property
+    def newest(self) -> CommitId | None:
+        """The newest sealed commit."""
+        newest = self._newest_place()
+        return None if newest is None else newest.commit
+
+    @property
+    def newest_bytes(self) -> int:
+        """The payload of the newest sealed commit."""
+        newest = self._newest_place()
+        return 0 if newest is None else newest.payload_bytes
+
+    def write(self, state: object, step: Step, generators: bool) -> CommitId | None:
+        """Seal one commit; None where no slot could be had.
+
+        Raises `CannotStore` before anything is written, `NoRoom` where memory is short; older commits stay.
+        """
+        roots = {"state": state}
+        if generators:
+            roots["generators"] = capture_generators()
+        found = walk(roots, pickle=self._pickle)
+        structure = self._structure
+        if structure is None or not structure.fits(found):
+            structure = Structure(found)
+        manifest = structure.manifest(found.values)
+        layout = structure.layout
+        header = Header(
+            self._member, self._epoch, step, self._sequence + 1, layout.payload_bytes, len(manifest), CHUNK_BYTES
+        )
+        place = self._take_place(header.image_bytes)
+        if place is None:
+            return None
+        try:
+            self._sequence += 1
+            self._write_into(place, header, structure, found.arrays, manifest)
+        finally:
+            unpin(place.pin)
+        return header.commit
+
+    def _write_into(
+        self, place: _Place, header: Header, structure: Structure, arrays: list[Any], manifest: bytes
+    ) -> None:
+        layout, image = structure.layout, place.slot.image
+        same_layout = place.layout is layout
+        held = place.table if same_layout else None
+        place.table = place.layout = None
+        self._hands.wait()
+        place.seal[0] = 0
+        place.commit, place.payload_bytes = header.commit, header.payload_bytes
+
+        settled = self._settled if structure is self._structure else None
+        copy = PayloadCopy(layout, arrays, image[HEADER_BYTES : header.manifest_at], held, settled)
+        if not same_layout:
+            copy.fill_holes()
+        copy.place_strided()
+        self._hands.do(len(layout.chunks), copy.copy, alone=layout.payload_bytes < ALONE_BYTES)
+
+        table = b"".join(copy.table)
+        image[header.manifest_at : header.table_at] = manifest
+        image[header.table_at : header.image_bytes] = table
+        image[:SEAL_AT] = pack_header(header, manifest, table).ljust(SEAL_AT, b"\0")
+        place.seal[0] = header.sequence
+
+        last = self._table if structure is self._structure else None
+        self._structure = structure
+        self._settled = None if last is None else [now == before for now, before in zip(copy.table, last, strict=True)]
+        self._table = place.table = copy.table
+        place.layout = layout
+
+    def _newest_place(self) -> _Place | None:
+        sealed = [place for place in self._places.values() if place.sequence]
+        return max(sealed, key=lambda place: place.sequence, default=None)
+
+    def _take_place(self, needed: int) -> _Place | None:
+        """A slot that may be overwritten, pinned for writing; a reader of the last one is waited for."""
+        most, busy, refused = self._slots_most, set[int](), None
+        for place in self._places.values():
+            unpin(place.pin)  # An interrupted commit may have left a pin.
+        while True:
+            slots = [SlotState(i, p.slot.bytes, p.sequence, i in busy) for i, p in sorted(self._places.items())]
+            choice = choose_slot(slots, needed, most)
+            if choice.index is None and busy:
+                oldest = min(busy, key=lambda index: self._places[index].sequence)
+                pin_for_writing(self._places[oldest].pin, wait=True)
+                busy.remove(oldest)
+            elif choice.index is not None and not choice.fresh:
+                place = self._places[choice.index]
+                if pin_for_writing(place.pin):
+                    return place
+                busy.add(choice.index)
+            else:
+                try:
+                    made = None if choice.index is None else self._make_place(choice.index, needed)
+                except NoRoom as error:
+                    made, refused = None, error
+                if made is not None:
+                    return made
+                if most <= len(self._places):
+                    if refused is not None:
+                        raise refused
+                    return None
+                most = len(self._places)  # Go on with the slots that there are.
+
+    def _make_place(self, index: int, needed: int) -> _Place | None:
+        """A fresh slot, in place of the one of this index if there is one, pinned for writing."""
+        old = self._places.pop(index, None)  # While the keeper is asked, nobody knows which of the two it holds.
+        descriptor, refused = None, None
+        try:
+            descriptor = self._new_slot(index, needed + needed // _HEADROOM)
+        except NoRoom as error:
+            refused = error
+        if descriptor is None:
+            if old is not None:
+                self._places[index] = old
+            if refused is not None:
+                raise refused
+            return None
+        place = self._places[index] = _Place(descriptor)
+        if old is not None:
+            old.close()
+        pin_for_writing(place.pin)
+        return place

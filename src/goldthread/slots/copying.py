@@ -1,0 +1,157 @@
+"""Copying a state into a payload, chunk by chunk, each chunk hashed while the cache still has it.
+
+The checksum is always that of the bytes in the slot: another thread may change the source meanwhile. A chunk that
+is expected not to have changed is hashed where it lies in the program; if the slot holds the same bytes already,
+nothing is copied. Above `ALONE_BYTES` a second thread helps: copying and hashing let go of the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from goldthread.slots.layout import CHUNK_BYTES, Gather, Layout, Slice
+from goldthread.wire.image import checksum
+
+__all__ = ["ALONE_BYTES", "Hands", "PayloadCopy", "flat"]
+
+ALONE_BYTES: Final = 8 << 20
+"""Measured: starting a thread costs about 0.1 ms, what it saves below this size."""
+
+_BLOCK_CHUNKS: Final = 16
+"""How many chunks a thread takes at a time."""
+
+Array = np.ndarray[Any, Any]
+
+
+def flat(array: Array) -> Array | None:
+    """The bytes of an array in the order in which they lie; None where they do not lie together."""
+    if array.flags.c_contiguous:
+        return array.reshape(-1).view(np.uint8)
+    if array.flags.f_contiguous:
+        return array.T.reshape(-1).view(np.uint8)
+    return None
+
+
+class Hands:
+    """Does pieces of work in this thread, and in a second one where there is much of it."""
+
+    def __init__(self) -> None:
+        self._helper: threading.Thread | None = None
+        self._stopped = False
+        self._error: BaseException | None = None
+
+    def do(self, count: int, work: Callable[[int, int], None], *, alone: bool) -> None:
+        """Call `work(start, end)` until all of `range(count)` is done. When it raises, nothing runs on."""
+        if alone:
+            work(0, count)
+            return
+        self.wait()
+        self._stopped, self._error = False, None
+        starts = iter(range(0, count, _BLOCK_CHUNKS))
+
+        def take() -> None:
+            for start in starts:
+                if self._stopped:
+                    return
+                work(start, min(start + _BLOCK_CHUNKS, count))
+
+        def help_out() -> None:
+            try:
+                take()
+            except BaseException as error:
+                self._error, self._stopped = error, True
+
+        self._helper = threading.Thread(target=help_out, name="goldthread-copy", daemon=True)
+        try:
+            try:
+                self._helper.start()
+            except RuntimeError:  # No more threads: the interpreter ends, or a limit is reached.
+                self._helper = None
+            take()
+        except BaseException:
+            self._stopped = True
+            raise
+        finally:
+            self.wait()
+        if self._error is not None:
+            raise self._error
+
+    def wait(self) -> None:
+        """Until the helper is done; it may still be at work where this thread was interrupted in its own wait."""
+        if self._helper is not None:
+            if self._helper.ident is not None:
+                self._helper.join()
+            self._helper = None
+
+
+class PayloadCopy:
+    """One copy of arrays into the payload of one slot."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        arrays: Sequence[Array],
+        payload: memoryview,
+        held: Sequence[bytes] | None,
+        settled: Sequence[bool] | None,
+    ) -> None:
+        self.table: list[bytes] = [b""] * len(layout.chunks)
+        """The checksums of the chunks, as they are copied."""
+        self._layout = layout
+        self._pool = [*arrays, *layout.pads]
+        self._target = np.frombuffer(payload, np.uint8)
+        self._payload = payload
+        self._held = held
+        self._settled = settled if held is not None else None
+        self._flats: dict[int, Array | None] = {}
+        for index in layout.large:
+            array = arrays[index]
+            self._flats[index] = flat(array) if layout.lengths[index] else None
+
+    def place_strided(self) -> None:
+        """Copy whole those large arrays whose bytes do not lie together."""
+        for index in self._layout.large:
+            if self._flats[index] is None and self._layout.lengths[index]:
+                array, at = self._pool[index], self._layout.offsets[index]
+                place = self._target[at : at + self._layout.lengths[index]].view(array.dtype)
+                np.copyto(place.reshape(array.shape), array)
+
+    def fill_holes(self) -> None:
+        for start, end in self._layout.holes:
+            self._target[start:end] = 0
+
+    def copy(self, start: int, end: int) -> None:
+        """Copy the chunks from `start` to `end`."""
+        chunks, payload, table, held, settled = self._layout.chunks, self._payload, self.table, self._held, self._settled
+        for index in range(start, end):
+            pieces = chunks[index]
+            if settled is not None and held is not None and settled[index] and len(pieces) == 1:
+                digest = self._source_checksum(pieces[0])
+                if digest == held[index]:
+                    table[index] = digest
+                    continue
+            for piece in pieces:
+                self._copy_piece(piece)
+            at = index * CHUNK_BYTES
+            table[index] = checksum(payload[at : at + CHUNK_BYTES])
+
+    def _source_checksum(self, piece: Slice | Gather) -> bytes | None:
+        """Of a chunk that is one piece of one array; None where the array's bytes do not lie together."""
+        if isinstance(piece, Gather):
+            return None
+        source = self._flats[piece.source]
+        return None if source is None else checksum(source[piece.start : piece.end].data)
+
+    def _copy_piece(self, piece: Slice | Gather) -> None:
+        if isinstance(piece, Gather):
+            place = self._target[piece.at : piece.end].view(piece.dtype)
+            np.concatenate(piece.pick(self._pool), axis=None, out=place, casting="no")
+            return
+        index, start, end, at = piece
+        source = self._flats[index]
+        if source is not None:
+            np.copyto(self._target[at : at + end - start], source[start:end])
