@@ -68,7 +68,7 @@ class Choice:
         remarks = list(self.damage)
         if chosen is None:
             return "; ".join(remarks)
-        if self._ceiling is not None and self.known is not None and chosen.commit < self.known:
+        if self._ceiling is not None and self.known is not None and not is_below(self.known, self._ceiling):
             remarks.insert(0, self._ceiling.reason)
             if not is_below(chosen.commit, self._ceiling):
                 remarks.append("no older commit is whole, so the oldest there is is used")

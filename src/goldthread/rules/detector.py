@@ -59,7 +59,7 @@ class Detector:
             self.ready = beat.beats >= self._policy.hang_beats
         if explained > self.gap:
             self._learn(Span(explained))
-        if self.gap <= self.known_gap * _GROWN:
+        if self.gap <= self.known_gap * _GROWN or self.gap * self._policy.hang_factor <= self._floor:
             return False
         self.known_gap = self.gap
         return True

@@ -32,7 +32,7 @@ from goldthread.report import Phase
 from goldthread.rules import events
 from goldthread.rules.detector import AWAKE_TICKS
 from goldthread.rules.events import Event, KeeperStopAsked, Ticked
-from goldthread.rules.member import InvalidTransition, Member, MemberView, new_record
+from goldthread.rules.member import ALIVE, InvalidTransition, Member, MemberView, new_record
 from goldthread.rules.orders import Accept, LifeRecord, MemberRecord, Order, Refuse, StopKeeper
 
 __all__ = ["InvalidTransition", "Machine", "MemberView"]
@@ -61,6 +61,8 @@ _HANDLERS: Final[dict[type, Callable[[Member, Any], None]]] = {
 
 _BEGINNINGS: Final = (events.RunAsked, events.JoinAsked, events.LifeFound)
 """With these a member becomes known."""
+
+_STOPPABLE: Final = (ALIVE - {Phase.ENDING}) | {Phase.WAITING}
 
 _NEW_LIVES: Final = (events.RunAsked, events.JoinAsked, events.RestartAsked)
 
@@ -205,18 +207,25 @@ class Machine:
         self._leaves_members = self._leaves_members or event.leave_members
         for member in self._members.values():
             self._set_time(member)
-            if event.stop_members and (member.is_alive or member.record.phase is Phase.WAITING):
-                member.stop()
-            member.press_deposit()
+            member.close()
             self._collect(member, orders)
 
     def _stop_when_settled(self, orders: list[Order]) -> None:
         """End once the members have ended (or may be left) and the vault has what it will get."""
-        members = self._members.values()
+        members = list(self._members.values())
+        if not self._leaves_members:
+            for member in members:
+                if member.record.phase in _STOPPABLE:
+                    self._set_time(member)
+                    member.stop()
+                    self._collect(member, orders)
+            if any(member.is_alive or member.record.phase is Phase.RETURNING for member in members):
+                return
         if not all(member.is_settled for member in members):
             return
-        if any(member.is_alive for member in members) and not self._leaves_members:
-            return
+        for member in members:
+            member.dismiss()
+            self._collect(member, orders)
         orders += [Accept(ticket, "the keeper ends") for ticket in self._stopping]
         orders.append(StopKeeper())
         self._stopping = []

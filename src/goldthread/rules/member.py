@@ -136,6 +136,8 @@ class Member:
         self._rollbacks: list[tuple[int, Step]] = []
         self._forget: int | None = None
         self.forgotten = False
+        self.closing = False
+        """The keeper is about to end: what is to be started again waits for the next one."""
 
     # Questions
 
@@ -338,7 +340,10 @@ class Member:
     def _refuse_taken(self, ticket: int) -> None:
         record = self.record
         who = f"process {record.pid}" if record.pid is not None else f"life {record.epoch}"
-        state = "waits to be started again" if record.phase is Phase.WAITING else f"runs as {who}"
+        if record.phase is Phase.WAITING:
+            state = "waits to be started again"
+        else:
+            state = f"{'was told to end as' if record.phase is Phase.ENDING else 'runs as'} {who}"
         hint = f"stop it with `goldthread stop {record.name}`, or choose another name"
         self._refuse(ticket, "MemberTaken", f"{record.name} {state}", hint)
 
@@ -375,7 +380,9 @@ class Member:
         self._list_copies()
 
     def on_started(self, event: events.LifeStarted) -> None:
-        if event.epoch != self.record.started:
+        if event.epoch > self.record.epoch:
+            self._adopt(event.epoch, event.pid)
+        elif event.epoch != self.record.started:
             self._fence(event.epoch)
         elif self.record.phase is Phase.RETURNING:
             self._return_as(event.pid)
@@ -387,8 +394,6 @@ class Member:
 
     def _fence(self, epoch: Epoch) -> None:
         """A life that was given up turns out to live: it may not go on beside its successor."""
-        if epoch > self.record.epoch:
-            raise InvalidTransition(f"{self.record.name}: life {epoch} is known to nobody")
         self.out.append(orders.SignalProgram(self.record.name, epoch, _KILL))
         self._alarm(AlarmLevel.WARNING, f"life {epoch} of {self.record.name} still lived and was killed: it is fenced")
 
@@ -405,6 +410,8 @@ class Member:
             if choice.trying is not None:
                 self.out.append(orders.PrepareSlot(self.record.name, self.record.epoch, choice.trying.bytes))
             self._check_or_settle(choice)
+        if self.record.phase in _AT_REST:
+            self._deposits.press()
         self._deposit_if_due()
 
     def _take_inventory(self, copies: tuple[Copy, ...]) -> None:
@@ -419,14 +426,16 @@ class Member:
             self.sealed, self._sealed_at = best, self._sealed_at if is_same else None
         newest = max((copy.commit for copy in sealed), default=None)
         deposited = max(deposits, default=None)
-        epoch = max((copy.commit.epoch for copy in copies), default=Epoch(0))
         changes: dict[str, Any] = {}
         if newest is not None and (self.record.newest is None or newest > self.record.newest):
             changes["newest"] = newest
         if deposited is not None and (self.record.deposited is None or deposited > self.record.deposited):
             changes["deposited"] = deposited
-        if epoch > self.record.epoch:
+        epoch = max((copy.commit.epoch for copy in copies), default=Epoch(0))
+        if epoch > self.record.epoch and not self.is_alive:
             changes |= {"epoch": epoch, "started": epoch}
+        elif epoch >= self.record.epoch and self.record.phase is Phase.STARTING and not self.record.joined:
+            changes |= self._outrank(epoch)
         if self.record.phase is Phase.ABSENT and copies:
             self._move(
                 Phase.DOWN, f"the journal does not know it; {len(copies)} copies of its work were found", **changes
@@ -434,6 +443,15 @@ class Member:
             self._deposits.press()
         elif changes:
             self._persist(**changes)
+
+    def _outrank(self, epoch: Epoch) -> dict[str, Any]:
+        """The journal was lost: copies of life `epoch` exist, and the life that starts must be a later one."""
+        later = Epoch(epoch + 1)
+        is_fresh = self.record.floor == self.record.epoch
+        self.life = msgspec.structs.replace(self.life, epoch=later)
+        floor = later if is_fresh else self.record.floor
+        self._choice = Choice(floor, self.record.ceiling, self._newest())
+        return {"epoch": later, "floor": floor}
 
     def on_checked(self, event: events.CopyChecked) -> None:
         copy = event.copy
@@ -521,8 +539,7 @@ class Member:
         self._refuse(ticket, "NothingToRestore", text, hint)
         self._alarm(AlarmLevel.CRITICAL, text)
         if self.record.supervised:
-            self._move(Phase.ENDING, text, told=EndingKind.NOT_STARTED)
-            self._signal_program(_KILL)
+            self._tell_to_end(_KILL, True, text, EndingKind.NOT_STARTED)
         else:
             self._end(Ending(EndingKind.NOT_STARTED, text))
 
@@ -605,9 +622,7 @@ class Member:
 
     def _kill_stuck(self) -> None:
         self._stuck_awake = None
-        self._signal = (_KILL, True)
-        self._move(Phase.ENDING, self.record.reason, told=EndingKind.HANG)
-        self._signal_program(_KILL)
+        self._tell_to_end(_KILL, True, self.record.reason, EndingKind.HANG)
 
     # A life ends
 
@@ -627,13 +642,15 @@ class Member:
         if self.record.phase is Phase.WAITING:
             self._move(Phase.ENDED, "its user stopped it before it was started again")
             self._press_deposit()
+            self._free_if_at_peace()
             return
+        told = self.record.told or EndingKind.STOPPED
+        self._tell_to_end(signal, escalate, f"its user asked it to end (signal {signal})", told)
+
+    def _tell_to_end(self, signal: int, escalate: bool, reason: str, told: EndingKind) -> None:
         self._signal = (signal, escalate)
-        reason = f"its user asked it to end (signal {signal})"
-        if self.record.phase is Phase.ENDING:
-            self._persist(told=self.record.told or EndingKind.STOPPED)
-        else:
-            self._move(Phase.ENDING, reason, told=EndingKind.STOPPED)
+        if self.record.phase is not Phase.ENDING:
+            self._move(Phase.ENDING, reason, told=told)
         self._due = Instant(self.now + self._policy.stop_grace)
         self._signal_program(signal)
 
@@ -645,18 +662,22 @@ class Member:
             self._signal_program(_KILL)
         else:
             self._signal = None
-            phase_before = "goes on" if self.record.joined else "goes on and has not joined"
-            self._move(Phase.RUNNING, f"it {phase_before} after signal {signal}", told=None)
+            phase = Phase.RUNNING if self.record.joined else Phase.STARTING
+            self._move(phase, f"it goes on after signal {signal}", told=None)
+            self._settle()
 
     def on_ended(self, event: events.LifeEnded) -> None:
         record = self.record
         if event.epoch > record.epoch:
-            raise InvalidTransition(f"{record.name}: life {event.epoch} ended, and the present one is {record.epoch}")
+            if self.is_alive:
+                text = f"{record.name}: life {event.epoch} ended, and the present one is {record.epoch}"
+                raise InvalidTransition(text)
+            self._persist(epoch=event.epoch, started=event.epoch)
         if event.epoch < record.started:
             return
         if self.is_alive or record.phase is Phase.RETURNING:
             self._end(event.ending)
-        elif self._survey_due is not None:
+        elif self._survey_due is not None or event.epoch > record.epoch:
             self._survey()
 
     def _end(self, ending: Ending) -> None:
@@ -682,6 +703,7 @@ class Member:
             self._follow(ending, death)
         if self.record.phase in _AT_REST:
             self._press_deposit()
+            self._free_if_at_peace()
 
     def _follow(self, ending: Ending, death: str) -> None:
         """A supervised life died: start the next, now or later, or give up."""
@@ -701,15 +723,16 @@ class Member:
             "wound": wound,
             "ceiling": ceiling or record.ceiling,
         }
-        if next_one.delay is None:
+        delay = next_one.delay
+        if delay is None:
             self._enter_limbo(f"{next_one.reason}; {death}", ending, **changes)
-        elif next_one.delay == 0:
+        elif delay == 0 and not self.closing:
             reason = f"life {record.epoch + 1} starts at once: {death}"
             self._start(reason, self._death_moments(), ending=ending, **changes)
         else:
             self._moments_of_death = self._death_moments()
             self._move(Phase.WAITING, f"{death}; {next_one.reason}", ending, told=None, **changes)
-            self._due = Instant(self.now + next_one.delay)
+            self._due = Instant(self.now + delay)
 
     def _enter_limbo(self, reason: str, ending: Ending, **changes: Any) -> None:
         self._move(Phase.LIMBO, reason, ending, told=None, **changes)
@@ -767,11 +790,15 @@ class Member:
             keep = deposits_to_keep(self._vault, self._damaged, record.ceiling, self._policy.vault_keep)
             self._vault = frozenset(keep)
             self.out.append(orders.TrimVault(record.name, keep))
-        if self.record.phase is Phase.ENDED and not self._is_deposit_wanted():
-            self.out.append(orders.FreeSlots(record.name, Epoch(record.epoch + 1)))
-            self.sealed = None
+        self._free_if_at_peace()
         self._deposit_if_due()
         self._forget_if_asked()
+
+    def _free_if_at_peace(self) -> None:
+        """What ended in peace needs no memory any more, once the vault has it."""
+        if self.record.phase is Phase.ENDED and not self._is_deposit_wanted():
+            self.out.append(orders.FreeSlots(self.record.name, Epoch(self.record.epoch + 1)))
+            self.sealed = None
 
     def on_deposit_failed(self, event: events.DepositFailed) -> None:
         if self._deposits.under_way != event.commit:
@@ -791,10 +818,18 @@ class Member:
         self._deposits.failing = False
         self._press_deposit()
 
-    def press_deposit(self) -> None:
-        """The keeper is about to end: the newest commit shall go to the vault now, also where it failed before."""
+    def close(self) -> None:
+        """The keeper is about to end: the newest commit shall go to the vault now, also where that failed before."""
+        self.closing = True
         self._deposits.failing = False
         self._press_deposit()
+
+    def dismiss(self) -> None:
+        """The keeper ends: whoever still waits is told."""
+        waiting = [event.ticket for event in self._held] + [ticket for ticket, _ in self._rollbacks]
+        waiting += [ticket for ticket in (self._forget, self._ticket and self._ticket[0]) if ticket is not None]
+        for ticket in waiting:
+            self._refuse(ticket, "KeeperError", "the keeper ends", "try again in a moment")
 
     def _press_deposit(self) -> None:
         self._deposits.press()
@@ -877,7 +912,7 @@ class Member:
 
     def _come_due(self, phase: Phase) -> None:
         self._due = None
-        if phase is Phase.WAITING:
+        if phase is Phase.WAITING and not self.closing:
             self._start(f"life {self.record.epoch + 1} starts: its delay is over", self._moments_of_death)
         elif phase is Phase.ENDING:
             self._lose_patience()
@@ -897,10 +932,9 @@ class Member:
                 self._end(Ending(EndingKind.HOST_RESTARTED, "the host was restarted"))
             else:
                 self._due = Instant(self.now + self._policy.return_grace)
-        elif record.phase is Phase.WAITING:
-            self._due = Instant(self.now + (0 if rebooted else self._policy.return_grace))
         elif record.phase is not Phase.ABSENT:
             self._survey_due = Instant(self.now + (0 if rebooted else self._policy.return_grace))
+            self._due = self._survey_due if record.phase is Phase.WAITING else None
 
     def holds(self, event: Any) -> bool:
         """Whether what was asked must wait until it is known what survived the last keeper; it is kept then."""
@@ -932,27 +966,21 @@ class Member:
         if event.epoch < record.started or record.phase is Phase.ENDED:
             self._fence(event.epoch)
         elif event.epoch > record.epoch:
-            self._adopt(event)
+            self._adopt(event.epoch, event.pid)
         elif record.phase is Phase.RETURNING:
             self._return_as(event.pid)
         elif not self.is_alive:
             self._move(Phase.RUNNING, f"life {record.epoch} was found alive after all", pid=event.pid)
             self._come_alive()
 
-    def _adopt(self, event: events.LifeFound) -> None:
-        """A life was found that the journal does not know: it may have joined or not, its next sign will tell."""
-        reason = f"life {event.epoch} was found, of which the journal does not know"
+    def _adopt(self, epoch: Epoch, pid: int) -> None:
+        """A life was found that the journal does not know: whether it has joined, its next sign will tell."""
+        reason = f"life {epoch} was found, of which the journal does not know"
         if self.is_alive:
             raise InvalidTransition(f"{self.record.name}: {reason}, beside life {self.record.epoch}")
-        changes: dict[str, Any] = {
-            "epoch": event.epoch,
-            "started": event.epoch,
-            "joined": False,
-            "restored": None,
-            "told": None,
-        }
-        self._move(Phase.STARTING, reason, pid=event.pid, **changes)
-        self.life = _new_life(self.record.name, event.epoch, ())
+        lost: dict[str, Any] = {"joined": False, "restored": None, "told": None}
+        self._move(Phase.STARTING, reason, None, epoch=epoch, started=epoch, pid=pid, **lost)
+        self.life = _new_life(self.record.name, epoch, ())
         self._choice = Choice(self.record.floor, self.record.ceiling, self._newest())
         self._come_alive()
 
@@ -960,11 +988,8 @@ class Member:
         """The life that the journal says was running still runs."""
         record = self.record
         if record.told in (EndingKind.STOPPED, EndingKind.NOT_STARTED):
-            signal = _TERM if record.told is EndingKind.STOPPED else _KILL
-            self._signal = (signal, True)
-            self._move(Phase.ENDING, record.reason, pid=pid)
-            self._due = Instant(self.now + self._policy.stop_grace)
-            self._signal_program(signal)
+            self.record = msgspec.structs.replace(record, pid=pid)
+            self._tell_to_end(_TERM if record.told is EndingKind.STOPPED else _KILL, True, record.reason, record.told)
         elif record.joined:
             self._move(Phase.RUNNING, f"life {record.epoch} goes on under a new keeper", pid=pid, told=None)
         else:
