@@ -20,7 +20,7 @@ from goldthread.errors import NoRoom
 from goldthread.names import CommitId, Epoch, MemberName, Step
 from goldthread.program.generators import capture_generators
 from goldthread.rules.rotation import SlotState, choose_slot
-from goldthread.slots.copying import ALONE_BYTES, Hands, PayloadCopy
+from goldthread.slots.copying import Hands, PayloadCopy
 from goldthread.slots.layout import CHUNK_BYTES
 from goldthread.slots.pins import open_for_pins, pin_for_writing, unpin
 from goldthread.slots.slot import Slot
@@ -149,7 +149,7 @@ class Writer:
         if not same_layout:
             copy.fill_holes()
         copy.place_strided()
-        self._hands.do(len(layout.chunks), copy.copy, alone=layout.payload_bytes < ALONE_BYTES)
+        self._hands.do(len(layout.chunks), copy.copy, alone=not copy.is_for_two)
 
         table = b"".join(copy.table)
         image[header.manifest_at : header.table_at] = manifest

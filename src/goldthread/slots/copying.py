@@ -112,6 +112,11 @@ class PayloadCopy:
             array = arrays[index]
             self._flats[index] = flat(array) if layout.lengths[index] else None
 
+    @property
+    def is_for_two(self) -> bool:
+        """Whether a second thread pays: gathering small arrays does not let go of the interpreter's lock."""
+        return sum(self._layout.lengths[index] for index in self._layout.large) >= ALONE_BYTES
+
     def place_strided(self) -> None:
         """Copy whole those large arrays whose bytes do not lie together."""
         for index in self._layout.large:
@@ -126,7 +131,13 @@ class PayloadCopy:
 
     def copy(self, start: int, end: int) -> None:
         """Copy the chunks from `start` to `end`."""
-        chunks, payload, table, held, settled = self._layout.chunks, self._payload, self.table, self._held, self._settled
+        chunks, payload, table, held, settled = (
+            self._layout.chunks,
+            self._payload,
+            self.table,
+            self._held,
+            self._settled,
+        )
         for index in range(start, end):
             pieces = chunks[index]
             if settled is not None and held is not None and settled[index] and len(pieces) == 1:

@@ -129,9 +129,7 @@ class Walk:
     def finish(self) -> None:
         self.shapes = list(map(attrgetter("shape"), self.arrays))
         self.dtypes = list(map(attrgetter("dtype"), self.arrays))
-        self.strides = [
-            array.strides for array, shape in zip(self.arrays, self.shapes, strict=True) if len(shape) > 1
-        ]
+        self.strides = [array.strides for array, shape in zip(self.arrays, self.shapes, strict=True) if len(shape) > 1]
 
     def children(self, names: Iterable[Any], things: Iterable[object], form: Callable[[Any], str]) -> None:
         """Visit each child. `form` writes a name as a piece of a place."""
@@ -471,7 +469,9 @@ def _other(walk: Walk, thing: object) -> None:
         try:
             data = pickle.dumps(thing, 5)
         except Exception as error:
-            raise Refusal(f"{name} cannot be stored, and pickle refuses it: {error}", "keep it out of the state") from error
+            raise Refusal(
+                f"{name} cannot be stored, and pickle refuses it: {error}", "keep it out of the state"
+            ) from error
         walk.buffer("pickle", _raw(data), class_path(type(thing)))
 
 

@@ -1,0 +1,424 @@
+"""From an image back to objects: each node of the structure made anew, in memory of its own.
+
+Bytes from elsewhere are never executed: a class that the structure names is used only if it is loaded already and is
+a dataclass or named tuple indeed, and a pickle is read only where the user asked for it.
+"""
+
+from __future__ import annotations
+
+import array
+import dataclasses
+import datetime
+import pickle
+import random
+import sys
+import zoneinfo
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import numpy as np
+
+from goldthread.errors import CommitDamaged, DoesNotFit
+from goldthread.slots.copying import ALONE_BYTES, Hands, flat
+from goldthread.slots.structure import decode_key, dtype_from, read_manifest
+from goldthread.slots.tree import FACTORIES, SHARED
+from goldthread.wire.image import HEADER_BYTES, Header
+
+__all__ = [
+    "Node",
+    "Rebuilder",
+    "build_named",
+    "empty_dict",
+    "find_class",
+    "form_place",
+    "generator_state",
+    "parse",
+    "random_state",
+    "tensor_view",
+]
+
+Array = np.ndarray[Any, Any]
+_FILL_BYTES: Final = 1 << 20
+_DICTS: Final = frozenset({"dict", "OrderedDict", "Counter", "defaultdict"})
+_NAMED: Final = frozenset({"dataclass", "namedtuple"})
+
+
+class Node:
+    """One node of the structure with all that belongs to it, so that it can be read in any order."""
+
+    __slots__ = ("children", "details", "keys", "kind", "number", "value")
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.details: list[Any] = []
+        self.children: list[Node] = []
+        self.keys: list[Any] = []
+        """Of a dict; the fields of a dataclass or named tuple; else the indexes of the children."""
+        self.value: Any = None
+        self.number = -1
+        """Among the nodes that can be shared; what "same" points at."""
+
+
+def parse(manifest: bytes | memoryview) -> tuple[Node, list[Node]]:
+    """The tree of nodes that a manifest describes, and the nodes that can be shared, by number.
+
+    Raises `CommitDamaged` where it describes none.
+    """
+    structure, values = read_manifest(manifest)
+    parser = _Parser(values)
+    try:
+        return parser.node(structure), parser.shared
+    except (TypeError, ValueError, IndexError, KeyError, StopIteration) as error:
+        raise CommitDamaged(f"the manifest of a commit makes no sense: {error!r}") from error
+
+
+class _Parser:
+    def __init__(self, values: list[Any]) -> None:
+        self._values: Iterator[Any] = iter(values)
+        self.shared: list[Node] = []
+
+    def node(self, word: Any) -> Node:
+        if isinstance(word, str):
+            return self._leaf(word)
+        kind, *details = word
+        node = self._begin(kind)
+        if kind == "same":
+            node.number = details[0]
+        elif kind == "scalar":
+            node.details, node.value = details, next(self._values)
+        elif kind in _CONTAINERS:
+            *node.details, children = details
+            node.children = (
+                [self._leaf("value") for _ in range(children)]
+                if isinstance(children, int)
+                else [self.node(child) for child in children]
+            )
+            if kind in _DICTS:
+                node.keys = [decode_key(key) for key in node.details.pop()]
+            elif kind in _NAMED:
+                node.keys = node.details.pop()
+            else:
+                node.keys = list(range(len(node.children)))
+        else:
+            node.details = details
+        return node
+
+    def _begin(self, kind: str) -> Node:
+        node = Node(kind)
+        if kind in SHARED:
+            node.number = len(self.shared)
+            self.shared.append(node)
+        return node
+
+    def _leaf(self, kind: str) -> Node:
+        node = self._begin(kind)
+        node.value = next(self._values)
+        return node
+
+
+_CONTAINERS: Final = frozenset(
+    "list tuple set frozenset deque dict OrderedDict Counter defaultdict dataclass namedtuple generator bitgenerator "
+    "randomstate stateful".split()
+)
+
+
+def form_place(kind: str, key: object) -> str:
+    """How the place of a child is written: `["key"]`, `[3]`, `.field`."""
+    if kind in _NAMED:
+        return f".{key}"
+    if kind == "stateful":
+        return ".state_dict()"
+    return f'["{key}"]' if isinstance(key, str) else f"[{key!r}]"
+
+
+def find_class(path: str, kind: str) -> type | None:
+    """The dataclass or named tuple of this path among the modules that are loaded; None where there is none."""
+    module, _, name = path.partition(":")
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if not isinstance(found, type):
+        return None
+    if kind == "dataclass":
+        return found if dataclasses.is_dataclass(found) else None
+    return found if issubclass(found, tuple) and hasattr(found, "_fields") else None
+
+
+class Rebuilder:
+    """Makes objects from nodes. With `map`, arrays are views of the image; else `fill` must be called at the end."""
+
+    def __init__(self, image: memoryview, header: Header, *, map: bool, pickle: bool) -> None:
+        self.root, self._shared = parse(image[header.manifest_at : header.table_at])
+        self.payload = image[HEADER_BYTES : header.manifest_at]
+        self.map = map
+        self.made: dict[int, Any] = {}
+        """Shared objects by their number."""
+        self._pickle = pickle
+        self._bytes = np.frombuffer(self.payload, np.uint8)
+        self._fills: list[tuple[Array, Array]] = []
+        """Targets and sources that are still to be copied."""
+
+    def make(self, node: Node, place: str) -> Any:
+        """The object of a node. `place` is for errors."""
+        if node.kind == "value":
+            return node.value
+        if node.kind == "same":
+            if node.number not in self.made:
+                self.make(self._shared[node.number], place)
+            return self.made[node.number]
+        maker = _MAKERS.get(node.kind)
+        if maker is None:
+            raise CommitDamaged(f"{place}: this version knows no {node.kind}")
+        made = maker(self, node, place)
+        if node.number >= 0:
+            self.made[node.number] = made
+        return made
+
+    def later(self, target: Array, source: Array) -> None:
+        """Have `fill` copy the bytes of an array of the same shape and type."""
+        target_bytes, source_bytes = flat(target), flat(source)
+        same_order = target.ndim < 2 or target.flags.c_contiguous == source.flags.c_contiguous  # noqa: PLR2004
+        if target_bytes is None or source_bytes is None or not same_order:
+            self._fills.append((target, source))
+            return
+        for start in range(0, len(source_bytes), _FILL_BYTES):
+            self._fills.append((target_bytes[start : start + _FILL_BYTES], source_bytes[start : start + _FILL_BYTES]))
+
+    def fill(self) -> None:
+        """Copy all that waits to be copied."""
+
+        def copy(start: int, end: int) -> None:
+            for target, source in self._fills[start:end]:
+                np.copyto(target, source)
+
+        alone = sum(source.nbytes for _, source in self._fills) < ALONE_BYTES
+        Hands().do(len(self._fills), copy, alone=alone)
+        self._fills = []
+
+    def children(self, node: Node, place: str) -> list[Any]:
+        return [
+            child.value if child.kind == "value" else self.make(child, place + form_place(node.kind, key))
+            for key, child in zip(node.keys, node.children, strict=True)
+        ]
+
+    def view(self, node: Node) -> Array:
+        """The array of an "array" node as it lies in the image."""
+        dtype, shape, order, at = node.details
+        return np.ndarray(shape, dtype_from(dtype), self.payload, at, order=order)
+
+    def raw(self, node: Node) -> memoryview:
+        """The bytes of a node whose last two entries say where they are."""
+        at, length = node.details[-2:]
+        return self.payload[at : at + length]
+
+    def unpickle(self, node: Node, place: str) -> Any:
+        if not self._pickle:
+            raise DoesNotFit(
+                f"{place}: it was stored as a pickle of {node.details[0]}",
+                hint="goldthread.join(..., pickle=True) allows it: then restoring runs code that the pickle names",
+            )
+        return pickle.loads(self.raw(node))
+
+
+def _array(rebuilder: Rebuilder, node: Node, place: str) -> Array:
+    view = rebuilder.view(node)
+    if rebuilder.map:
+        return view
+    made = np.empty_like(view, order="K")
+    if view.nbytes < _FILL_BYTES:
+        np.copyto(made, view)
+    else:
+        rebuilder.later(made, view)
+    return made
+
+
+def _named(rebuilder: Rebuilder, node: Node, place: str) -> Any:
+    path = node.details[0]
+    found = find_class(path, node.kind)
+    if found is None:
+        raise DoesNotFit(
+            f"{place}: it was stored as a {path.replace(':', '.')}, which is not loaded",
+            hint=f"import {path.partition(':')[0]} first",
+        )
+    return build_named(found, node.keys, rebuilder.children(node, place))
+
+
+def build_named(kind: Any, names: list[str], values: list[Any]) -> Any:
+    """A dataclass or named tuple of these fields. `__init__` is not run: nothing of it is needed."""
+    if issubclass(kind, tuple):
+        defaults = {**kind._field_defaults, **dict(zip(names, values, strict=True))}
+        return kind._make(defaults.get(name) for name in kind._fields)
+    made = object.__new__(kind)
+    for name, value in zip(names, values, strict=True):
+        object.__setattr__(made, name, value)
+    return made
+
+
+def _dict(rebuilder: Rebuilder, node: Node, place: str) -> Any:
+    made: dict[Any, Any] = empty_dict(node)
+    for key, child in zip(node.keys, rebuilder.children(node, place), strict=True):
+        made[key] = child
+    return made
+
+
+def empty_dict(node: Node) -> Any:
+    if node.kind == "defaultdict":
+        name = node.details[0]
+        return defaultdict(None if name is None else FACTORIES[name])
+    return {"dict": dict, "OrderedDict": OrderedDict, "Counter": Counter}[node.kind]()
+
+
+def _deque(rebuilder: Rebuilder, node: Node, place: str) -> Any:
+    return deque(rebuilder.children(node, place), node.details[0])
+
+
+def _scalar(rebuilder: Rebuilder, node: Node, place: str) -> Any:
+    return np.frombuffer(node.value, dtype_from(node.details[0]), 1)[0]
+
+
+def _datetime(rebuilder: Rebuilder, node: Node, place: str) -> Any:
+    kind = {"date": datetime.date, "time": datetime.time, "datetime": datetime.datetime}[node.kind]
+    text, fold, zone = node.value
+    made: Any = kind.fromisoformat(text)
+    return made if node.kind == "date" else made.replace(fold=fold, tzinfo=_zone(zone))
+
+
+def _zone(word: Any) -> datetime.tzinfo | None:
+    if word is None:
+        return None
+    if isinstance(word, str):
+        return zoneinfo.ZoneInfo(word)
+    days, seconds, microseconds, name = word
+    offset = datetime.timedelta(days, seconds, microseconds)
+    return datetime.timezone(offset) if name is None else datetime.timezone(offset, name)
+
+
+def _random(rebuilder: Rebuilder, node: Node, place: str) -> random.Random:
+    made = random.Random()
+    made.setstate(random_state(node))
+    return made
+
+
+def random_state(node: Node) -> Any:
+    version, words, gauss = node.value
+    return version, tuple(array.array("I", words)), gauss
+
+
+_BIT_GENERATORS: Final = {kind.__name__: kind for kind in np.random.BitGenerator.__subclasses__()}
+
+
+def _bit_generator(rebuilder: Rebuilder, node: Node, place: str) -> Any:
+    made = _BIT_GENERATORS[node.details[0]]()
+    made.__setstate__(generator_state(rebuilder, node, place))
+    return made
+
+
+def generator_state(rebuilder: Rebuilder, node: Node, place: str) -> tuple[Any, Any]:
+    """The state and the seed sequence, as a bit generator takes them."""
+    state, seed = rebuilder.children(node, place)
+    return state, None if seed is None else np.random.SeedSequence(**seed)
+
+
+def _generator(rebuilder: Rebuilder, node: Node, place: str) -> Any:
+    return np.random.Generator(_bit_generator(rebuilder, node, place))
+
+
+def _randomstate(rebuilder: Rebuilder, node: Node, place: str) -> Any:
+    made = np.random.RandomState(_BIT_GENERATORS[node.details[0]]())
+    made.set_state(rebuilder.children(node, place)[0])
+    return made
+
+
+def _buffer(rebuilder: Rebuilder, node: Node, place: str) -> memoryview:
+    form, shape = node.details[:2]
+    view = memoryview(bytearray(rebuilder.raw(node)))
+    return view.cast(form, shape) if 0 not in shape else view
+
+
+def _pyarray(rebuilder: Rebuilder, node: Node, place: str) -> Any:
+    made = array.array(node.details[0])
+    made.frombytes(rebuilder.raw(node))
+    return made
+
+
+def _tensor(rebuilder: Rebuilder, node: Node, place: str) -> Any:
+    torch = _loaded("torch", place)
+    tensor = tensor_view(rebuilder, node, torch)
+    if not rebuilder.map:
+        tensor = tensor.clone()
+    dtype, _, device, requires_grad, kind = node.details[:5]
+    if not device.startswith("cpu"):
+        try:
+            tensor = tensor.to(device)
+        except (RuntimeError, AssertionError) as error:
+            raise DoesNotFit(
+                f"{place}: the device {device} is not here: {error}", hint="give restore a tensor"
+            ) from error
+    if kind == "Parameter":
+        return torch.nn.Parameter(tensor, requires_grad)
+    return tensor.requires_grad_(requires_grad) if requires_grad else tensor
+
+
+def tensor_view(rebuilder: Rebuilder, node: Node, torch: Any) -> Any:
+    """The tensor on the CPU as it lies in the image; a copy where the image cannot be written."""
+    dtype, shape = getattr(torch, node.details[0]), node.details[1]
+    raw = rebuilder.raw(node)
+    if len(raw) == 0:
+        return torch.empty(shape, dtype=dtype)
+    source = np.frombuffer(raw, np.uint8)
+    if not source.flags.writeable:
+        source = source.copy()
+    return torch.from_numpy(source).view(dtype).reshape(shape)
+
+
+def _jax(rebuilder: Rebuilder, node: Node, place: str) -> Any:
+    jax = _loaded("jax", place)
+    kind, shape, _, _, _ = node.details
+    raw = np.frombuffer(rebuilder.raw(node), np.uint8).copy()
+    if kind.startswith("key "):
+        return jax.random.wrap_key_data(raw.view(np.uint32).reshape(shape), impl=kind.removeprefix("key "))
+    return jax.numpy.asarray(raw.view(jax.numpy.dtype(kind)).reshape(shape))
+
+
+def _loaded(package: str, place: str) -> Any:
+    found = sys.modules.get(package)
+    if found is None:
+        raise DoesNotFit(f"{place}: it was stored by {package}, which is not loaded", hint=f"import {package} first")
+    return found
+
+
+_MAKERS: Final[dict[str, Callable[[Rebuilder, Node, str], Any]]] = {
+    "int": lambda _, node, __: int(node.value, 16),
+    "text": lambda _, node, __: node.value.decode("utf-8", "surrogatepass"),
+    "complex": lambda _, node, __: complex(*node.value),
+    "timedelta": lambda _, node, __: datetime.timedelta(*node.value),
+    "date": _datetime,
+    "time": _datetime,
+    "datetime": _datetime,
+    "scalar": _scalar,
+    "list": lambda rebuilder, node, place: rebuilder.children(node, place),
+    "tuple": lambda rebuilder, node, place: tuple(rebuilder.children(node, place)),
+    "set": lambda rebuilder, node, place: set(rebuilder.children(node, place)),
+    "frozenset": lambda rebuilder, node, place: frozenset(rebuilder.children(node, place)),
+    "deque": _deque,
+    "dict": _dict,
+    "OrderedDict": _dict,
+    "Counter": _dict,
+    "defaultdict": _dict,
+    "dataclass": _named,
+    "namedtuple": _named,
+    "array": _array,
+    "bytes": lambda rebuilder, node, _: bytes(rebuilder.raw(node)),
+    "bytearray": lambda rebuilder, node, _: bytearray(rebuilder.raw(node)),
+    "buffer": _buffer,
+    "pyarray": _pyarray,
+    "tensor": _tensor,
+    "jax": _jax,
+    "pickle": lambda rebuilder, node, place: rebuilder.unpickle(node, place),
+    "generator": _generator,
+    "bitgenerator": _bit_generator,
+    "randomstate": _randomstate,
+    "random": _random,
+    "stateful": lambda rebuilder, node, place: rebuilder.children(node, place)[0],
+}
