@@ -55,10 +55,13 @@ def classify(
         return Ending(EndingKind.HOST_RESTARTED, "the host was restarted", fingerprint=EndingKind.HOST_RESTARTED.value)
     if status == 0:
         return Ending(EndingKind.FINISHED, "finished", status=0)
-    if status is not None and status < 0:
-        return _signalled(-status, oom, raised, last_words)
     if raised is None and status == 1:
         raised = _parse_traceback(last_words)
+    killed = status is None or status == -signal.SIGKILL
+    if killed and (status is not None or raised is None) and (text := _short_of_memory(oom)):
+        return Ending(EndingKind.OUT_OF_MEMORY, text, status=status, fingerprint=EndingKind.OUT_OF_MEMORY.value)
+    if status is not None and status < 0:
+        return _signalled(-status, raised, last_words)
     if raised is not None:
         return _raised(raised, status)
     if status is None:
@@ -85,15 +88,16 @@ def _raised(raised: RaisedNote, status: int | None) -> Ending:
     )
 
 
-def _signalled(number: int, oom: OomEvidence, raised: RaisedNote | None, last_words: str) -> Ending:
-    sure = bool(oom.group_kills)
-    if number == signal.SIGKILL and (sure or (oom.group_kills is None and oom.host_kills > 0)):
-        text = (
-            "the kernel ended it: its memory was used up"
-            if sure
-            else "likely out of memory: it was killed while the kernel ended processes of this host for want of memory"
-        )
-        return Ending(EndingKind.OUT_OF_MEMORY, text, "", -number, EndingKind.OUT_OF_MEMORY.value)
+def _short_of_memory(oom: OomEvidence) -> str:
+    """What the kernel's counts say of a process that was killed; empty where they say nothing."""
+    if oom.group_kills:
+        return "the kernel ended it: its memory was used up"
+    if oom.group_kills is None and oom.host_kills > 0:
+        return "likely out of memory: the kernel ended processes of this host for want of memory while it ran"
+    return ""
+
+
+def _signalled(number: int, raised: RaisedNote | None, last_words: str) -> Ending:
     fatal = last_words[last_words.rfind(_FATAL) :] if _FATAL in last_words else ""
     place = _place(next(_FRAME.finditer(fatal), None))
     return Ending(
