@@ -9,9 +9,9 @@ never leaves a torn file in place of a good one, and all but the newest two are 
 from __future__ import annotations
 
 import os
-import pickle
 import shutil
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,8 +39,11 @@ class Tool(Protocol):
 class File:
     """Whatever writes one file per save; safe when `save` returns."""
 
+    library: str
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.its = import_module(self.library)
 
     def write(self, path: Path, step: int, arrays: Arrays) -> None:
         raise NotImplementedError
@@ -67,50 +70,46 @@ class File:
 
 
 class Pickle(File):
+    library = "pickle"
+
     def write(self, path: Path, step: int, arrays: Arrays) -> None:
         with path.open("wb") as file:
-            pickle.dump((step, arrays), file, protocol=5)
+            self.its.dump((step, arrays), file, protocol=5)
 
     def read(self, path: Path) -> tuple[int, Arrays]:
         with path.open("rb") as file:
-            return pickle.load(file)
-
-
-class Safetensors(File):
-    def write(self, path: Path, step: int, arrays: Arrays) -> None:
-        from safetensors.numpy import save_file
-
-        save_file(arrays, path, metadata={"step": str(step)})
-
-    def read(self, path: Path) -> tuple[int, Arrays]:
-        from safetensors import safe_open
-
-        with safe_open(path, "np") as file:
-            return int(file.metadata()["step"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return self.its.load(file)
 
 
 class Joblib(File):
-    def write(self, path: Path, step: int, arrays: Arrays) -> None:
-        import joblib
+    library = "joblib"
 
-        joblib.dump((step, arrays), path)
+    def write(self, path: Path, step: int, arrays: Arrays) -> None:
+        self.its.dump((step, arrays), path)
 
     def read(self, path: Path) -> tuple[int, Arrays]:
-        import joblib
+        return self.its.load(path)
 
-        return joblib.load(path)
+
+class Safetensors(File):
+    library = "safetensors.numpy"
+
+    def write(self, path: Path, step: int, arrays: Arrays) -> None:
+        self.its.save_file({"step": np.array(step), **arrays}, path)
+
+    def read(self, path: Path) -> tuple[int, Arrays]:
+        saved = self.its.load_file(path)
+        return int(saved.pop("step")), saved
 
 
 class TorchSave(File):
-    def write(self, path: Path, step: int, arrays: Arrays) -> None:
-        import torch
+    library = "torch"
 
-        torch.save({"step": step, "arrays": as_tensors(arrays)}, path)
+    def write(self, path: Path, step: int, arrays: Arrays) -> None:
+        self.its.save({"step": step, "arrays": as_tensors(arrays)}, path)
 
     def read(self, path: Path) -> tuple[int, Arrays]:
-        import torch
-
-        saved = torch.load(path, weights_only=True)
+        saved = self.its.load(path, weights_only=True)
         return saved["step"], {name: tensor.numpy() for name, tensor in saved["arrays"].items()}
 
 
@@ -118,20 +117,20 @@ class TorchDcp:
     """`torch.distributed.checkpoint.async_save` in one process, with one stager kept for all saves."""
 
     def __init__(self, folder: Path) -> None:
+        import torch.distributed.checkpoint as dcp
         from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 
         self.folder = folder
+        self.dcp = dcp
         # Pinned memory and non-blocking copies need an accelerator; shared memory serves its process-based saver.
         self.stager = DefaultStager(StagingOptions(False, False, False, False))
         self.saving: Any = None
 
     def save(self, step: int, arrays: Arrays) -> None:
-        import torch.distributed.checkpoint as dcp
-
         self.wait_safe()
-        self.saving = dcp.async_save(
+        self.saving = self.dcp.async_save(
             {"step": step, "arrays": as_tensors(arrays)},
-            storage_writer=dcp.FileSystemWriter(self.folder / f"step-{step:08}"),
+            storage_writer=self.dcp.FileSystemWriter(self.folder / f"step-{step:08}"),
             async_stager=self.stager,
             no_dist=True,
         )
@@ -146,11 +145,9 @@ class TorchDcp:
             self.saving.result()
 
     def load(self, like: Arrays) -> tuple[int, Arrays]:
-        import torch.distributed.checkpoint as dcp
-
         newest = max(path for path in self.folder.glob("step-*") if (path / ".metadata").exists())
         saved: dict[str, Any] = {"step": 0, "arrays": as_tensors(like)}
-        dcp.load(saved, storage_reader=dcp.FileSystemReader(newest), no_dist=True)
+        self.dcp.load(saved, storage_reader=self.dcp.FileSystemReader(newest), no_dist=True)
         return saved["step"], like
 
     def close(self) -> None:
@@ -185,13 +182,14 @@ class Goldthread:
     """A life without `goldthread run`: its keeper is started by `join` and outlives the kill."""
 
     def __init__(self, folder: Path) -> None:
+        from goldthread import join
+
         os.environ["GOLDTHREAD_HOME"] = str(folder)
+        self.begin = join
         self.life: Any = None
 
     def join(self) -> Any:
-        import goldthread
-
-        self.life = self.life or goldthread.join("peers", generators=False)
+        self.life = self.life or self.begin("peers", generators=False)
         return self.life
 
     def save(self, step: int, arrays: Arrays) -> None:
