@@ -112,9 +112,8 @@ def print_table(table: Table) -> None:
 
 @contextmanager
 def progress(text: str) -> Iterator[None]:
-    """Show on standard error that something goes on."""
+    """Show on standard error, where that is a terminal, that something goes on."""
     if not sys.stderr.isatty():
-        notice(text)
         yield
         return
     from rich.console import Console

@@ -31,6 +31,7 @@ __all__ = ["answer", "details", "status"]
 
 ILL_STATUS: Final = 3
 _ILL: Final = frozenset({Vitals.STUCK, Vitals.DOWN, Vitals.LIMBO, Vitals.LOST})
+_AT_REST: Final = frozenset({Phase.ENDED, Phase.LIMBO, Phase.DOWN, Phase.ABSENT, Phase.WAITING})
 _COLOURS: Final = {Vitals.WELL: "green", Vitals.SLOW: "yellow"}
 _WATCH_SECONDS: Final = 1.0
 
@@ -118,10 +119,10 @@ def answer(member: MemberReport) -> str:
 
 def details(member: MemberReport) -> list[str]:
     """What else is known of one member."""
-    running = f"process {member.pid}" if member.pid else "no process"
-    if member.beat_age is not None and member.pid:
-        running += f", last beat {ago(member.beat_age)}"
-    lines = [f"  {member.vitals.value}, {member.phase.value}: {member.reason}", f"  {running}"]
+    lines = [f"  {member.vitals.value}, {member.phase.value}: {member.reason}"]
+    if member.pid is not None and member.phase not in _AT_REST:
+        beat = "" if member.beat_age is None else f", last beat {ago(member.beat_age)}"
+        lines.append(f"  process {member.pid}{beat}")
     newest = member.sealed or member.deposited
     if newest is not None:
         lines.append(f"  a commit has {size(newest.bytes)}, its slots take {size(member.slot_bytes)}")

@@ -32,7 +32,7 @@ LIMBO_STATUS: Final = 75
 _POLL_SECONDS: Final = 0.02
 _RETRY_SECONDS: Final = 0.2
 _AT_REST: Final = frozenset({Phase.ENDED, Phase.LIMBO, Phase.DOWN, Phase.ABSENT})
-_WORTH_SAYING: Final = frozenset({Phase.WAITING, Phase.STUCK, Phase.LIMBO, Phase.DOWN, Phase.RETURNING})
+_WORTH_SAYING: Final = frozenset({Phase.WAITING, Phase.STUCK})
 
 OnSignal = Callable[[int], bool]
 """Called for each signal that arrived; whether the view ends now."""
@@ -48,7 +48,7 @@ class View:
         self._channel: Channel | None = None
         self._retry_at = 0.0
         self._said = ""
-        self._epoch = Epoch(0)
+        self._first = Epoch(0)
         self._missed = 0
 
     def follow(self, on_signal: OnSignal) -> PhaseNote | None:
@@ -107,16 +107,13 @@ class View:
             self._channel = None
 
     def _tell(self, note: PhaseNote) -> None:
-        """Say what a user wants to know of the member's lives, each thing once."""
-        if note.phase is Phase.STARTING and self._epoch not in (0, note.epoch):
-            notice(f"life {note.epoch} of {self._member} is started")
-        elif note.phase in _WORTH_SAYING and note.reason != self._said:
+        """Say what a user wants to know of the member's lives, each thing once. From where a life goes on its
+        program says itself."""
+        self._first = self._first or note.epoch
+        is_next = note.phase is Phase.STARTING and note.epoch != self._first
+        if (is_next or note.phase in _WORTH_SAYING) and note.reason != self._said:
             notice(f"{self._member}: {note.reason}")
             self._said = note.reason
-        elif note.phase is Phase.RUNNING and self._epoch not in (0, note.epoch):
-            notice(f"{self._member}: {note.reason}")
-        if note.phase is Phase.RUNNING or not self._epoch:
-            self._epoch = note.epoch
 
 
 def show(frames: Iterable[Frame]) -> None:

@@ -80,7 +80,9 @@ def tell_life(life: LifeReport) -> list[str]:
     """A life in lines: its beginning, its phases, its end."""
     began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(life.began)) if life.began else "at an unknown time"
     process = f", process {life.pid}" if life.pid else ""
-    lines = [paint(f"life {life.epoch}", "cyan") + f"  began {began}{process}", f"  from    {_origin(life)}"]
+    lines = [paint(f"life {life.epoch}", "cyan") + f"  began {began}{process}"]
+    if life.restored_reason:
+        lines.append(f"  from    {life.restored_reason}")
     lines += _phase_lines(life.phases)
     lines.append(f"  reached {'no commit' if life.reached is None else f'step {life.reached}'}")
     if life.ending is None:
@@ -93,13 +95,6 @@ def tell_life(life: LifeReport) -> list[str]:
     if life.lost:
         lines.append(f"  lost    {life.lost}")
     return lines
-
-
-def _origin(life: LifeReport) -> str:
-    if life.restored is None:
-        return life.restored_reason or "nothing"
-    reason = f": {life.restored_reason}" if life.restored_reason else ""
-    return f"{life.restored} ({life.restored_from}){reason}"
 
 
 def _phase_lines(phases: Sequence[PhaseTime]) -> list[str]:

@@ -1,0 +1,78 @@
+"""The command line as a whole: quick, the same for every command, and clear when it refuses."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import click
+import pytest
+from reference import REFERENCE, written
+from shell import COMMAND, Shell
+
+from goldthread.cli.app import COMMANDS, app
+
+
+def test_help_names_every_command_and_loads_none() -> None:
+    """Starting is quick: neither NumPy nor Rich nor a command's module is loaded to show what there is."""
+    look = "import sys; from goldthread.cli import main\ntry: main()\nfinally: print(sorted(sys.modules))"
+    shown = subprocess.run([sys.executable, "-c", look, "--help"], capture_output=True, text=True, check=False)
+    *help_lines, modules = shown.stdout.splitlines()
+    assert shown.returncode == 0
+    for name, sentence in COMMANDS.items():
+        assert any(line.split(maxsplit=1) == [name, sentence] for line in help_lines)
+    for heavy in ("numpy", "rich", "msgspec", "goldthread.cli.run"):
+        assert f"'{heavy}'" not in modules
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example(name: str) -> None:
+    command = app.get_command(click.Context(app), name)
+    assert command is not None
+    assert command.help
+    assert (command.epilog or "").startswith(f"Example: goldthread {name}") or "$(goldthread" in (command.epilog or "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("walk",), "no such command 'walk'"),
+        (("run",), "missing argument"),
+        (("run", "--restarts", "many", "--", "true"), "'many' is no restart budget"),
+        (("run", "--", "no-such-program"), "no-such-program: no such program"),
+        (("status", "../etc"), "cannot name a member"),
+        (("attach", "nobody"), "no keeper answers"),
+        (("why", "nobody"), "no life of nobody is known"),
+        (("logs", "nobody"), "nothing is kept of what nobody wrote"),
+        (("forget", "nobody"), "not forgotten without being asked"),
+    ],
+)
+def test_an_error_is_one_line_and_a_hint(shell: Shell, arguments: tuple[str, ...], error: str) -> None:
+    """No traceback; nothing on standard output; what to do stands after a blank line."""
+    done = shell(*arguments)
+    first, blank, hint = done.stderr.splitlines()[:3]
+    assert done.returncode in (1, 2)
+    assert first.startswith("error: ")
+    assert error in first
+    assert (blank, hint[:6]) == ("", "hint: ")
+    assert done.stdout == ""
+
+
+def test_colour_is_for_terminals_only(shell: Shell) -> None:
+    assert "\x1b" not in shell("status").stdout + shell("why", "nobody").stderr
+
+
+def test_version_is_said() -> None:
+    said = subprocess.run([COMMAND, "--version"], capture_output=True, text=True, check=True).stdout
+    assert said.startswith("goldthread 0.")
+
+
+@pytest.mark.parametrize("shell_name", ["bash", "zsh", "fish"])
+def test_completion_is_a_script_of_that_shell(shell_name: str) -> None:
+    done = subprocess.run([COMMAND, "completion", shell_name], capture_output=True, text=True, check=True)
+    assert "_GOLDTHREAD_COMPLETE" in done.stdout
+
+
+def test_the_reference_is_what_the_commands_say() -> None:
+    """docs/reference/commands.md is written by `python tests/cli/reference.py`."""
+    assert REFERENCE.read_text() == written()
