@@ -22,6 +22,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from goldthread.errors import CommitDamaged, DoesNotFit
+from goldthread.program.generators import put_back_generators
 from goldthread.slots.copying import ALONE_BYTES, Hands
 from goldthread.slots.rebuild import (
     Node,
@@ -50,8 +51,6 @@ class Poured(NamedTuple):
     """Places of the program's state that the commit does not know; they keep their values."""
     dropped: tuple[str, ...]
     """Places of the commit that the program's state does not have; they are left out."""
-    generators: dict[str, Any] | None
-    """The states of the global generators, for `put_back_generators`; None where none were stored."""
 
 
 def read(image: memoryview, *, map: bool, pickle: bool, checked: bool) -> Any:
@@ -59,12 +58,16 @@ def read(image: memoryview, *, map: bool, pickle: bool, checked: bool) -> Any:
     return pour(image, None, map=map, pickle=pickle, checked=checked).state
 
 
-def pour(image: memoryview, initial: object, *, map: bool, pickle: bool, checked: bool) -> Poured:
+def pour(
+    image: memoryview, initial: object, *, map: bool, pickle: bool, checked: bool, generators: bool = False
+) -> Poured:
     """Pour a sealed image into `initial`; with None, the state is given as it was stored.
 
-    With `map`, new arrays are views of `image`, which must be mapped privately (`Slot(..., private=True)`) and must
+    With `map`, arrays are views of `image`, which must be mapped privately (`Slot(..., private=True)`) and must
     not be written by others any more; else they have their own memory. `checked` says that every chunk was verified
-    just now. Raises `CommitDamaged`, and `DoesNotFit`, both before anything of `initial` is changed.
+    just now; with `generators` the global generators are set to what was stored beside the state.
+
+    Raises `CommitDamaged`, and `DoesNotFit`, both before anything of `initial` is changed.
     """
     header = read_header(image)
     if header is None:
@@ -75,11 +78,13 @@ def pour(image: memoryview, initial: object, *, map: bool, pickle: bool, checked
     pourer = _Pourer(rebuilder)
     roots = dict(zip(rebuilder.root.keys, rebuilder.root.children, strict=True))
     state = pourer.pour(roots["state"], initial, "state")
-    generators = rebuilder.make(roots["generators"], "generators") if "generators" in roots else None
+    stored = rebuilder.make(roots["generators"], "generators") if generators and "generators" in roots else None
     rebuilder.fill()
     for finish in pourer.noted:
         finish()
-    return Poured(state, tuple(pourer.unknown), tuple(pourer.dropped), generators)
+    if stored is not None:
+        put_back_generators(stored)
+    return Poured(state, tuple(pourer.unknown), tuple(pourer.dropped))
 
 
 def _verify(image: memoryview, header: Header) -> None:
@@ -118,10 +123,8 @@ class _Pourer:
         if fit is None or family is None or id(current) in self._used:
             return self.rebuilder.make(node, place)
         if family != node.kind and not (family in _DICTS and node.kind in _DICTS):
-            raise DoesNotFit(
-                f"{place}: the commit has {_article(_kind_in_words(node))}, the program {_article(type(current).__name__)}",
-                hint=_HINT,
-            )
+            its, mine = _article(_kind_in_words(node)), _article(type(current).__name__)
+            raise DoesNotFit(f"{place}: the commit has {its}, the program {mine}", hint=_HINT)
         poured = fit(self, node, current, place)
         if poured is current:
             self._used.add(id(current))
@@ -183,13 +186,23 @@ def _fit_deque(pourer: _Pourer, node: Node, current: deque[Any], place: str) -> 
     items = pourer.items(node, current, place)
     if current.maxlen != node.details[0]:
         return deque(items, node.details[0])
-    pourer.noted.append(lambda: (current.clear(), current.extend(items)))
+
+    def finish() -> None:
+        current.clear()
+        current.extend(items)
+
+    pourer.noted.append(finish)
     return current
 
 
 def _fit_set(pourer: _Pourer, node: Node, current: set[Any], place: str) -> Any:
     items = pourer.rebuilder.children(node, place)
-    pourer.noted.append(lambda: (current.clear(), current.update(items)))
+
+    def finish() -> None:
+        current.clear()
+        current.update(items)
+
+    pourer.noted.append(finish)
     return current
 
 
@@ -313,7 +326,7 @@ def _fit_generator(pourer: _Pourer, node: Node, current: Any, place: str) -> Any
 
 
 def _fit_randomstate(pourer: _Pourer, node: Node, current: np.random.RandomState, place: str) -> Any:
-    if current.get_state(legacy=False)["bit_generator"] != node.details[0]:  # type: ignore[call-overload]
+    if current.get_state(legacy=False)["bit_generator"] != node.details[0]:
         return pourer.rebuilder.make(node, place)
     state = pourer.rebuilder.children(node, place)[0]
     pourer.noted.append(lambda: current.set_state(state))

@@ -106,6 +106,11 @@ class Writer:
         newest = self._newest_place()
         return 0 if newest is None else newest.payload_bytes
 
+    def close(self) -> None:
+        """Let the slots go; what is sealed in them stays with the keeper."""
+        while self._places:
+            self._places.popitem()[1].close()
+
     def write(self, state: object, step: Step, generators: bool) -> CommitId | None:
         """Seal one commit; None where no slot could be had.
 
@@ -132,6 +137,12 @@ class Writer:
         finally:
             unpin(place.pin)
         return header.commit
+
+    def close(self) -> None:
+        """Give up all slots; what is sealed in them is the keeper's to free."""
+        self._hands.wait()
+        while self._places:
+            self._places.popitem()[1].close()
 
     def _write_into(
         self, place: _Place, header: Header, structure: Structure, arrays: list[Any], manifest: bytes

@@ -39,7 +39,9 @@ __all__ = [
 ]
 
 Array = np.ndarray[Any, Any]
-_FILL_BYTES: Final = 1 << 20
+_FILL_BYTES: Final = 2 << 20
+"""What one thread copies at a time: a huge page."""
+
 _DICTS: Final = frozenset({"dict", "OrderedDict", "Counter", "defaultdict"})
 _NAMED: Final = frozenset({"dataclass", "namedtuple"})
 
@@ -118,8 +120,9 @@ class _Parser:
 
 
 _CONTAINERS: Final = frozenset(
-    "list tuple set frozenset deque dict OrderedDict Counter defaultdict dataclass namedtuple generator bitgenerator "
-    "randomstate stateful".split()
+    {"list", "tuple", "set", "frozenset", "deque", "generator", "bitgenerator", "randomstate", "stateful"}
+    | _DICTS
+    | _NAMED
 )
 
 
@@ -178,7 +181,7 @@ class Rebuilder:
     def later(self, target: Array, source: Array) -> None:
         """Have `fill` copy the bytes of an array of the same shape and type."""
         target_bytes, source_bytes = flat(target), flat(source)
-        same_order = target.ndim < 2 or target.flags.c_contiguous == source.flags.c_contiguous  # noqa: PLR2004
+        same_order = target.ndim < 2 or target.flags.c_contiguous == source.flags.c_contiguous
         if target_bytes is None or source_bytes is None or not same_order:
             self._fills.append((target, source))
             return
@@ -278,7 +281,7 @@ def _scalar(rebuilder: Rebuilder, node: Node, place: str) -> Any:
 
 
 def _datetime(rebuilder: Rebuilder, node: Node, place: str) -> Any:
-    kind = {"date": datetime.date, "time": datetime.time, "datetime": datetime.datetime}[node.kind]
+    kind: Any = {"date": datetime.date, "time": datetime.time, "datetime": datetime.datetime}[node.kind]
     text, fold, zone = node.value
     made: Any = kind.fromisoformat(text)
     return made if node.kind == "date" else made.replace(fold=fold, tzinfo=_zone(zone))
@@ -309,7 +312,7 @@ _BIT_GENERATORS: Final = {kind.__name__: kind for kind in np.random.BitGenerator
 
 
 def _bit_generator(rebuilder: Rebuilder, node: Node, place: str) -> Any:
-    made = _BIT_GENERATORS[node.details[0]]()
+    made: Any = _BIT_GENERATORS[node.details[0]]()
     made.__setstate__(generator_state(rebuilder, node, place))
     return made
 
@@ -347,7 +350,7 @@ def _tensor(rebuilder: Rebuilder, node: Node, place: str) -> Any:
     tensor = tensor_view(rebuilder, node, torch)
     if not rebuilder.map:
         tensor = tensor.clone()
-    dtype, _, device, requires_grad, kind = node.details[:5]
+    _, _, device, requires_grad, kind = node.details[:5]
     if not device.startswith("cpu"):
         try:
             tensor = tensor.to(device)

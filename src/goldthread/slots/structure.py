@@ -155,7 +155,8 @@ def dtype_from(word: Any) -> np.dtype[Any]:
         return fields
     if not re.match(r"[<>|=]", word):
         return _added_dtype(word)
-    return np.dtype(word)
+    plain: np.dtype[Any] = np.dtype(word)
+    return plain
 
 
 def _added_dtype(name: str) -> np.dtype[Any]:

@@ -53,8 +53,8 @@ from goldthread.errors import CannotStore
 __all__ = ["FACTORIES", "SHARED", "TINY_BYTES", "Refusal", "Walk", "class_path", "walk"]
 
 SHARED: Final = frozenset(
-    "list dict set deque OrderedDict Counter defaultdict dataclass array bytearray buffer tensor jax pyarray "
-    "generator bitgenerator randomstate random stateful pickle".split()
+    {"list", "dict", "set", "deque", "OrderedDict", "Counter", "defaultdict", "dataclass", "array", "bytearray"}
+    | {"buffer", "tensor", "jax", "pyarray", "generator", "bitgenerator", "randomstate", "random", "stateful", "pickle"}
 )
 """The kinds of nodes that are counted, so that "same" can point at them."""
 
