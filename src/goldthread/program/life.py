@@ -18,7 +18,6 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from mmap import ACCESS_COPY, mmap
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Literal, TypeVar, cast, overload
@@ -31,6 +30,7 @@ from goldthread.program.link import Link
 from goldthread.program.pour import pour
 from goldthread.program.writer import Writer
 from goldthread.report import Ending
+from goldthread.slots.slot import Slot
 from goldthread.wire.messages import (
     DepositRequest,
     Joined,
@@ -153,8 +153,9 @@ class Life:
         self._refuse_if_foreign()
         state = initial
         if self._image is not None:
-            with _bytes_of(self._image) as image:
-                poured = pour(image, initial, map=map, pickle=self._pickle, checked=True, generators=self._generators)
+            slot = Slot(self._image, writable=False, private=map)
+            poured = pour(slot.image, initial, map=map, pickle=self._pickle, checked=True, generators=self._generators)
+            slot.close()
             os.close(self._image)
             self._image = None
             state = poured.state
@@ -188,7 +189,7 @@ class Life:
             if commit is None:
                 self._pass_unsealed(reached)
             else:
-                self._heart.seal(commit, self._writer.payload_bytes)
+                self._heart.seal(commit)
             if wait == "deposited" and commit is not None:
                 self._link.ask(DepositRequest(), wait_seconds=_DEPOSIT_SECONDS)
         self._obey_environment(reached)
@@ -205,7 +206,7 @@ class Life:
         """The newest step sealed and deposited."""
         newest = self._writer.newest or self._restore_from
         deposited = self._heart.deposited
-        return Safe(newest.step if newest else None, None, deposited, self._unsealed)
+        return Safe(newest.step if newest else None, None, deposited, self._heart.unsealed)
 
     @property
     def keepers_lost(self) -> int:
@@ -226,8 +227,6 @@ class Life:
         return f"<Life {self.epoch} of {self.name}, step {self._step}>"
 
     # Inside
-
-    _unsealed = 0
 
     def _connect(self, channel: Any) -> None:
         self._link = Link(self._home, channel, self.name, self.epoch, self._held)
@@ -288,11 +287,11 @@ class Life:
         return descriptors[0]
 
     def _pass_unsealed(self, step: Step) -> None:
-        self._unsealed = self._heart.pass_unsealed(step)
+        unsealed = self._heart.pass_unsealed(step)
         newest = self._writer.newest
         warnings.warn(
             f"step {step} of {self.name} went by unsealed: no keeper can be reached for a slot"
-            f" ({self._unsealed} in a row; the newest sealed step is {newest.step if newest else 'none'})",
+            f" ({unsealed} in a row; the newest sealed step is {newest.step if newest else 'none'})",
             UnsealedWarning,
             stacklevel=4,
         )
@@ -377,13 +376,6 @@ def _answer_with_stacks(path: Path) -> IO[str] | None:
         return None
     faulthandler.register(signal.SIGUSR2, file=file, all_threads=True)
     return file
-
-
-@contextlib.contextmanager
-def _bytes_of(descriptor: int) -> Iterator[memoryview]:
-    """An image to read. What is mapped from it stays until its arrays go."""
-    image = mmap(descriptor, os.fstat(descriptor).st_size, access=ACCESS_COPY)
-    yield memoryview(image)
 
 
 def _is_peaceful(error: BaseException) -> bool:

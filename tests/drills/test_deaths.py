@@ -1,0 +1,147 @@
+"""Programs that die for real, and what becomes of their work."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+
+from stage import STEPS, WALK, Stage, undisturbed
+
+from goldthread.names import member_name
+from goldthread.policy import Budget
+from goldthread.report import EndingKind, Phase
+from goldthread.wire import messages
+
+
+def test_undisturbed_walk_is_the_plain_arithmetic(stage: Stage) -> None:
+    """goldthread changes nothing of what a program computes."""
+    stage.run(STEPS)
+    assert stage.end_digest() == undisturbed(STEPS)
+    assert [life.ending.kind for life in stage.lives() if life.ending] == [EndingKind.FINISHED]
+
+
+def test_killed_three_times(stage: Stage) -> None:
+    """kill -9 loses no sealed step: the end is bit for bit that of an undisturbed run."""
+    stage.run(STEPS)
+    for life in (1, 2, 3):
+        stage.until_step(10 * life, life)
+        stage.kill()
+    assert stage.end_digest() == undisturbed(STEPS)
+    lives = stage.lives()
+    assert [life.epoch for life in lives] == [1, 2, 3, 4]
+    for before, after in itertools.pairwise(lives):
+        assert before.ending is not None and before.ending.kind is EndingKind.SIGNAL
+        assert before.ending.status == -signal.SIGKILL
+        assert after.restored is not None and after.restored.step == before.reached
+    assert [phase.phase for phase in lives[1].phases] == [
+        "seen", "decided", "started", "imports", "restored", "first new step",
+    ]  # fmt: skip
+
+
+def test_exception_is_told_with_its_place(stage: Stage) -> None:
+    """A crash by an exception is restarted, and its type, message and last frames are kept."""
+    stage.run(STEPS, "raise", WALK_STEP="20")
+    assert stage.end_digest() == undisturbed(STEPS)
+    ending = stage.lives()[0].ending
+    assert ending is not None and ending.kind is EndingKind.EXCEPTION
+    assert ending.text == "ValueError: the ground gave way"
+    assert "raise ValueError" in ending.detail
+
+
+def test_abort_is_told_as_its_signal(stage: Stage) -> None:
+    stage.run(STEPS, "abort", WALK_STEP="20")
+    assert stage.end_digest() == undisturbed(STEPS)
+    ending = stage.lives()[0].ending
+    assert ending is not None and ending.kind is EndingKind.SIGNAL and "SIGABRT" in ending.text
+
+
+def test_stopped_process_is_a_hang_and_its_stacks_are_kept(stage: Stage) -> None:
+    """A program that makes no progress is ended and restarted; where it stood is known."""
+    stage.run(STEPS, hang="1s")
+    stage.until_step(20)
+    stage.kill(signal.SIGSTOP)
+    assert stage.end_digest() == undisturbed(STEPS)
+    ending = stage.lives()[0].ending
+    assert ending is not None and ending.kind is EndingKind.HANG
+    assert "walk.py" in ending.detail
+
+
+def test_endless_loop_is_a_hang(stage: Stage) -> None:
+    """A hang that holds the interpreter is explained too: the stacks name the line."""
+    stage.run(STEPS, "spin", hang="1s", WALK_STEP="20")
+    assert stage.end_digest() == undisturbed(STEPS)
+    ending = stage.lives()[0].ending
+    assert ending is not None and ending.kind is EndingKind.HANG
+    assert "in do" in ending.detail
+
+
+def test_spent_budget_is_limbo_and_restart_tries_again(stage: Stage) -> None:
+    """A program that dies in every life ends in limbo; its state is kept, and `restart` gives a fresh budget."""
+    stage.run(STEPS, "raise", budget=Budget(2), WALK_STEP="20", WALK_LIVES="1,2,3")
+    member = stage.until_phase(Phase.LIMBO)
+    assert member.sealed is not None and member.epoch == 3
+    stage.ask(messages.RestartRequest(WALK))
+    assert stage.end_digest() == undisturbed(STEPS)
+
+
+def test_same_death_at_the_same_step_goes_further_back(stage: Stage) -> None:
+    """A wound: the second identical death at one step makes the next life start from an older commit, and says so."""
+    stage.run(STEPS, "raise", WALK_STEP="20", WALK_LIVES="1,2")
+    assert stage.end_digest() == undisturbed(STEPS)
+    lives = stage.lives()
+    assert lives[1].restored is not None and lives[1].restored.step == 19
+    assert lives[2].restored is not None and lives[2].restored.step < 19
+    assert "in a row" in lives[2].restored_reason
+
+
+def test_command_that_is_not_there_is_limbo_at_once(stage: Stage) -> None:
+    name = member_name("nothing")
+    command = messages.Command(("/no/such/program",), "/", dict(os.environ))
+    stage.ask(messages.RunRequest(name, command, Budget(), False, None))
+    member = stage.until(lambda member: member.phase is Phase.LIMBO, "limbo", name)
+    assert "/no/such/program" in member.reason
+
+
+def test_stop_ends_in_peace_and_the_next_run_goes_on(stage: Stage) -> None:
+    """`stop` deposits the newest commit and frees the memory; running the member again resumes it."""
+    stage.run(STEPS)
+    stage.until_step(10)
+    stage.ask(messages.StopRequest(WALK, signal.SIGTERM, True))
+    member = stage.until_ended()
+    assert member.deposited is not None
+    stage.run(STEPS)
+    assert stage.end_digest() == undisturbed(STEPS)
+    lives = stage.lives()
+    assert lives[0].ending is not None and lives[0].ending.kind is EndingKind.STOPPED
+    assert lives[1].restored == member.deposited.commit and lives[1].restored_from == "deposited"
+
+
+def test_fresh_starts_over(stage: Stage) -> None:
+    """`--fresh` begins from nothing, in a life with a higher number."""
+    stage.run(STEPS)
+    assert stage.end_digest() == undisturbed(STEPS)
+    stage.end.unlink()
+    stage.run(STEPS, fresh=True)
+    stage.until(lambda member: member.epoch == 2 and member.phase is Phase.ENDED, "the end of life 2")
+    assert stage.end.read_text() == undisturbed(STEPS)
+    assert stage.lives()[1].restored is None
+
+
+def test_rollback_goes_back_on_purpose(stage: Stage) -> None:
+    stage.run(STEPS)
+    stage.until_step(20)
+    stage.ask(messages.StopRequest(WALK, signal.SIGTERM, True))
+    first = stage.until_ended()
+    assert first.sealed is not None or first.deposited is not None
+    stage.run(STEPS)
+    stage.until_step(30, 2)
+    stage.ask(messages.StopRequest(WALK, signal.SIGTERM, True))
+    stage.until(lambda member: member.epoch == 2 and member.phase is Phase.ENDED and not member.slot_bytes, "an end")
+    assert first.deposited is not None
+    goal = first.deposited.commit
+    stage.ask(messages.RollbackRequest(WALK, goal.step))
+    stage.ask(messages.RestartRequest(WALK))
+    stage.until(lambda member: member.epoch == 3 and member.phase is Phase.ENDED, "the end of life 3")
+    assert stage.lives()[2].restored == goal
+    assert stage.end.read_text() == undisturbed(STEPS)

@@ -1,0 +1,111 @@
+"""Keepers that die for real, with and without their programs."""
+
+from __future__ import annotations
+
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from processes import end_processes_of
+from stage import STEPS, WALK, Stage, undisturbed, wait_gone
+
+from goldthread.local import connect, start_keeper
+from goldthread.report import EndingKind, Phase
+from goldthread.wire import messages
+
+
+def test_keeper_killed_while_the_program_runs(stage: Stage) -> None:
+    """The program goes on; the next keeper takes the slots back, and restores from them."""
+    stage.run(STEPS)
+    before = stage.until_step(10)
+    stage.kill_keeper()
+    after = stage.until(lambda member: member.phase is Phase.RUNNING and member.slot_bytes > 0, "the slots' return")
+    assert (before.pid, before.epoch) == (after.pid, after.epoch)
+    stage.until_step(20)
+    stage.kill()
+    assert stage.end_digest() == undisturbed(STEPS)
+    lives = stage.lives()
+    assert len(lives) == 2 and lives[1].restored is not None and lives[1].restored.step == lives[0].reached
+    assert lives[1].restored_from == "sealed"
+
+
+def test_keeper_and_program_killed_together(stage: Stage) -> None:
+    """The shim alone keeps the slots, starts a keeper, and the program lives again from its newest commit."""
+    stage.run(STEPS)
+    member = stage.until_step(20)
+    stage.kill_keeper()
+    assert member.pid is not None
+    os.kill(member.pid, signal.SIGKILL)
+    assert stage.end_digest() == undisturbed(STEPS)
+    lives = stage.lives()
+    assert lives[0].ending is not None and lives[0].ending.kind is EndingKind.SIGNAL
+    assert lives[1].restored is not None and lives[1].restored.step >= 20
+
+
+def test_keeper_killed_again_and_again(stage: Stage) -> None:
+    """A keeper's death costs nothing, however often it comes."""
+    stage.run(STEPS)
+    for step in (10, 20, 30):
+        stage.until_step(step)
+        stage.kill_keeper()
+    assert stage.end_digest() == undisturbed(STEPS)
+    assert len(stage.lives()) == 1
+
+
+def test_two_keepers_started_at_once(stage: Stage) -> None:
+    """However many are started, one lives."""
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: start_keeper(stage.home), range(4)))
+    pid = stage.report().pid
+    home = os.fsencode(stage.home.path)
+    keepers = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            zombie = (entry / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        except OSError:
+            continue
+        if home in words and b"goldthread.keeper.main" in words and not zombie:
+            keepers.append(int(entry.name))
+    assert keepers == [pid]
+
+
+def test_orderly_end_deposits_what_is_newest(stage: Stage) -> None:
+    """SIGTERM to the keeper, as a shutdown of the host gives it: the newest commit is in the vault before it ends."""
+    stage.run(STEPS, WALK_PAUSE="0.05")
+    stage.until_step(5)
+    with connect(stage.home, "command") as channel:
+        pid = channel.ask(messages.ReportRequest())[0].report.pid
+    pidfd = os.pidfd_open(pid)
+    os.kill(pid, signal.SIGTERM)
+    wait_gone(pidfd)
+    deposits = list((stage.home.vault / WALK).glob("*.commit"))
+    assert deposits and max(int(path.stem.split("-")[2]) for path in deposits) >= 5
+
+
+def test_everything_killed_and_the_vault_remains(stage: Stage) -> None:
+    """Keeper, shim and program gone at once, as in a loss of power: the member goes on from its deposit."""
+    stage.run(STEPS)
+    stage.until_step(10)
+    stage.ask(messages.StopRequest(WALK, signal.SIGTERM, True))
+    deposited = stage.until_ended().deposited
+    stage.run(STEPS)
+    stage.until_step(20, 2)
+    end_processes_of(stage.home)
+    stage.until(lambda member: member.epoch == 3 and member.phase is Phase.ENDED, "the end of life 3")
+    assert stage.end.read_text() == undisturbed(STEPS)
+    third = stage.lives()[2]
+    assert deposited is not None and third.restored == deposited.commit
+    assert "no copy of it is left" in third.restored_reason
+
+
+def test_everything_killed_before_any_deposit_refuses_to_start_over(stage: Stage) -> None:
+    """A member that had commits and has none any more does not start over by itself; `--fresh` does."""
+    stage.run(STEPS)
+    stage.until_step(20)
+    end_processes_of(stage.home)
+    member = stage.until_phase(Phase.LIMBO)
+    assert "step" in member.reason
+    stage.run(STEPS, fresh=True)
+    assert stage.end_digest() == undisturbed(STEPS)

@@ -1,0 +1,58 @@
+"""A program to do faults to: a random walk whose every step depends on all before it.
+
+    python walk.py STEPS [FAULT]
+
+It writes the digest of its final state to the file WALK_END. FAULT is what it does to itself, in the lives and at the
+step that the drill says by WALK_LIVES and WALK_STEP: raise, abort, eat (memory), spin.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+import goldthread
+
+
+def main() -> None:
+    steps = int(sys.argv[1])
+    fault = sys.argv[2] if len(sys.argv) > 2 else ""
+    at = int(os.environ.get("WALK_STEP", "-1"))
+    lives = os.environ.get("WALK_LIVES", "1").split(",")
+    pause = float(os.environ.get("WALK_PAUSE", "0.005"))
+    with goldthread.join("walk") as life:
+        state = life.restore({"step": 0, "x": np.zeros(50_000), "generator": np.random.default_rng(7)})
+        while state["step"] < steps:
+            state["x"] += state["generator"].standard_normal(50_000)
+            state["step"] += 1
+            if fault and state["step"] == at and ("all" in lives or str(life.epoch) in lives):
+                do(fault)
+            life.commit(state)
+            time.sleep(pause)
+    Path(os.environ["WALK_END"]).write_text(digest(state))
+
+
+def do(fault: str) -> None:
+    if fault == "raise":
+        raise ValueError("the ground gave way")
+    if fault == "abort":
+        os.abort()
+    if fault == "eat":
+        eaten = []
+        while True:
+            eaten.append(np.ones(1 << 20))
+    while fault == "spin":
+        pass
+
+
+def digest(state: dict[str, object]) -> str:
+    return hashlib.sha256(state["x"].tobytes() + str(state["step"]).encode()).hexdigest()
+
+
+if __name__ == "__main__":
+    main()
