@@ -106,11 +106,6 @@ class Writer:
         newest = self._newest_place()
         return 0 if newest is None else newest.payload_bytes
 
-    def close(self) -> None:
-        """Let the slots go; what is sealed in them stays with the keeper."""
-        while self._places:
-            self._places.popitem()[1].close()
-
     def write(self, state: object, step: Step, generators: bool) -> CommitId | None:
         """Seal one commit; None where no slot could be had.
 

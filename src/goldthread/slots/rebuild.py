@@ -14,26 +14,24 @@ import random
 import sys
 import zoneinfo
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 
 from goldthread.errors import CommitDamaged, DoesNotFit
 from goldthread.slots.copying import ALONE_BYTES, Hands, flat
-from goldthread.slots.structure import decode_key, dtype_from, read_manifest
-from goldthread.slots.tree import FACTORIES, SHARED
+from goldthread.slots.leaves import FACTORIES
+from goldthread.slots.nodes import Node, form_place, parse
+from goldthread.slots.structure import dtype_from
 from goldthread.wire.image import HEADER_BYTES, Header
 
 __all__ = [
-    "Node",
     "Rebuilder",
     "build_named",
     "empty_dict",
     "find_class",
-    "form_place",
     "generator_state",
-    "parse",
     "random_state",
     "tensor_view",
 ]
@@ -41,98 +39,6 @@ __all__ = [
 Array = np.ndarray[Any, Any]
 _FILL_BYTES: Final = 2 << 20
 """What one thread copies at a time: a huge page."""
-
-_DICTS: Final = frozenset({"dict", "OrderedDict", "Counter", "defaultdict"})
-_NAMED: Final = frozenset({"dataclass", "namedtuple"})
-
-
-class Node:
-    """One node of the structure with all that belongs to it, so that it can be read in any order."""
-
-    __slots__ = ("children", "details", "keys", "kind", "number", "value")
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self.details: list[Any] = []
-        self.children: list[Node] = []
-        self.keys: list[Any] = []
-        """Of a dict; the fields of a dataclass or named tuple; else the indexes of the children."""
-        self.value: Any = None
-        self.number = -1
-        """Among the nodes that can be shared; what "same" points at."""
-
-
-def parse(manifest: bytes | memoryview) -> tuple[Node, list[Node]]:
-    """The tree of nodes that a manifest describes, and the nodes that can be shared, by number.
-
-    Raises `CommitDamaged` where it describes none.
-    """
-    structure, values = read_manifest(manifest)
-    parser = _Parser(values)
-    try:
-        return parser.node(structure), parser.shared
-    except (TypeError, ValueError, IndexError, KeyError, StopIteration) as error:
-        raise CommitDamaged(f"the manifest of a commit makes no sense: {error!r}") from error
-
-
-class _Parser:
-    def __init__(self, values: list[Any]) -> None:
-        self._values: Iterator[Any] = iter(values)
-        self.shared: list[Node] = []
-
-    def node(self, word: Any) -> Node:
-        if isinstance(word, str):
-            return self._leaf(word)
-        kind, *details = word
-        node = self._begin(kind)
-        if kind == "same":
-            node.number = details[0]
-        elif kind == "scalar":
-            node.details, node.value = details, next(self._values)
-        elif kind in _CONTAINERS:
-            *node.details, children = details
-            node.children = (
-                [self._leaf("value") for _ in range(children)]
-                if isinstance(children, int)
-                else [self.node(child) for child in children]
-            )
-            if kind in _DICTS:
-                node.keys = [decode_key(key) for key in node.details.pop()]
-            elif kind in _NAMED:
-                node.keys = node.details.pop()
-            else:
-                node.keys = list(range(len(node.children)))
-        else:
-            node.details = details
-        return node
-
-    def _begin(self, kind: str) -> Node:
-        node = Node(kind)
-        if kind in SHARED:
-            node.number = len(self.shared)
-            self.shared.append(node)
-        return node
-
-    def _leaf(self, kind: str) -> Node:
-        node = self._begin(kind)
-        node.value = next(self._values)
-        return node
-
-
-_CONTAINERS: Final = frozenset(
-    {"list", "tuple", "set", "frozenset", "deque", "generator", "bitgenerator", "randomstate", "stateful"}
-    | _DICTS
-    | _NAMED
-)
-
-
-def form_place(kind: str, key: object) -> str:
-    """How the place of a child is written: `["key"]`, `[3]`, `.field`."""
-    if kind in _NAMED:
-        return f".{key}"
-    if kind == "stateful":
-        return ".state_dict()"
-    return f'["{key}"]' if isinstance(key, str) else f"[{key!r}]"
 
 
 def find_class(path: str, kind: str) -> type | None:
