@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from pages import ROOT
+from started import next_line, started
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 LINES_BELOW = 60
@@ -16,15 +17,6 @@ LINES_BELOW = 60
 def run_example(name: str, *arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, ROOT / "examples" / name, *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-
-
-def run_and_kill(name: str, *arguments: str, environment: dict[str, str]) -> None:
-    """Kill it with SIGKILL when its first line of output comes."""
-    command = [sys.executable, ROOT / "examples" / name, *arguments]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as program:
-        assert program.stdout is not None
-        assert program.stdout.readline()
-        program.kill()
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
@@ -49,7 +41,9 @@ def test_an_example_that_is_killed_ends_as_if_nothing_had_happened(
     forget = [Path(sys.executable).with_name("goldthread"), "forget", "--yes", Path(name).stem.replace("_", "-")]
     subprocess.run(forget, env=environment, check=True, capture_output=True)
 
-    run_and_kill(name, steps, environment=environment)
+    with started([sys.executable, ROOT / "examples" / name, steps], environment) as program:
+        assert next_line(program)
+        program.kill()
     again = run_example(name, steps, environment=environment)
     assert again.returncode == 0, again.stderr
     assert again.stdout.splitlines()[-1] == calm.stdout.splitlines()[-1]
@@ -64,14 +58,12 @@ def test_the_service_remembers_what_it_has_answered(environment: dict[str, str])
         return run_example("service.py", "--port", port, "--say", word, environment=environment).stdout.strip()
 
     command = [sys.executable, ROOT / "examples" / "service.py", "--port", "0"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as service:
-        assert service.stdout is not None
-        line = service.stdout.readline()
+    with started(command, environment) as service:
+        line = next_line(service)
         assert [say("pain", line), say("pain", line)] == ["1", "2"]
         service.kill()
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as service:
-        assert service.stdout is not None
-        line = service.stdout.readline()
+    with started(command, environment) as service:
+        line = next_line(service)
         assert "life 2" in line
         assert say("pain", line) == "3"
         assert say("", line) == ""

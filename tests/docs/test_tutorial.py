@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from pages import ROOT, code_blocks
+from started import next_line, started
 
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 COMMANDS = [
@@ -25,30 +27,27 @@ class Reader:
         self._environment = environment
         self.unread = list(COMMANDS)
 
-    def begin(self, command: str) -> subprocess.Popen[str]:
-        assert command in COMMANDS, "the tutorial does not say this"
-        if command in self.unread:
-            self.unread.remove(command)
-        return subprocess.Popen(
-            shlex.split(command),
+    def begin(self, command: str) -> AbstractContextManager[subprocess.Popen[str]]:
+        return started(self._read(command), self._environment, self._folder)
+
+    def type(self, command: str) -> str:
+        done = subprocess.run(
+            self._read(command),
             cwd=self._folder,
             env=self._environment,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             text=True,
+            check=False,
         )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
-    def type(self, command: str, *, status: int = 0) -> str:
-        process = self.begin(command)
-        output, errors = process.communicate()
-        assert process.returncode == status, errors
-        return output
-
-
-def next_line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    return process.stdout.readline().rstrip()
+    def _read(self, command: str) -> list[str]:
+        assert command in COMMANDS, "the tutorial does not say this"
+        if command in self.unread:
+            self.unread.remove(command)
+        return shlex.split(command)
 
 
 def test_the_tutorial_does_what_it_says(tmp_path: Path, environment: dict[str, str]) -> None:
