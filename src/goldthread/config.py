@@ -118,7 +118,7 @@ def _read_file(home: Path, environment: Mapping[str, str]) -> tuple[str, _Pairs]
     path = Path(named).expanduser() if named else home / _FILE
     try:
         tables = tomllib.loads(path.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if named:
             raise UsageError(f"{path} is not there", hint=f"{_PREFIX}CONFIG names it") from None
         return str(path), []

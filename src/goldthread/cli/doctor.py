@@ -241,7 +241,7 @@ def _configuration(home: Home) -> Finding:
     try:
         policy = load(home.path)
     except UsageError as error:
-        return Finding("configuration", str(error), Verdict.MISSING, error.hint)
+        return Finding("configuration", str(error), Verdict.MISSING, error.hint or "mend the file")
     changed = [name for name in policy.__struct_fields__ if getattr(policy, name) != getattr(Policy(), name)]
     return Finding("configuration", f"changed: {', '.join(changed)}" if changed else "as it comes")
 

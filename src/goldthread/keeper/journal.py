@@ -75,7 +75,7 @@ class Journal:
 
         Raises `KeeperError` where it cannot be opened for a reason that says nothing about its content.
         """
-        damage = _damage_of(path) if path.exists() else None
+        damage = _damage_of(f"{path.absolute().as_uri()}?mode=rw") if path.exists() else None
         aside = _set_aside(path) if damage else None
         try:
             connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
@@ -95,10 +95,12 @@ class Journal:
         Raises `KeeperError` where it is damaged or of another version."""
         if not path.exists():
             return None
-        damage = _damage_of(path)
+        # A reader never moves what is in the write-ahead log: that is the keeper's alone.
+        address = f"{path.absolute().as_uri()}?mode=ro"
+        damage = _damage_of(address)
         if damage:
             raise KeeperError(f"the journal cannot be read: {damage}", hint="the next keeper sets it aside")
-        return cls(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", timeout=_BUSY_SECONDS, uri=True))
+        return cls(sqlite3.connect(address, timeout=_BUSY_SECONDS, isolation_level=None, uri=True))
 
     def close(self) -> None:
         self._sql.close()
@@ -224,15 +226,15 @@ def _error_of(error: sqlite3.Error) -> KeeperError:
     return KeeperError(f"the journal cannot be used: {error}", hint=_HINT)
 
 
-def _damage_of(path: Path) -> str | None:
-    """Why the file is no journal of this version; None where it is one.
+def _damage_of(address: str) -> str | None:
+    """Why a file is no journal of this version; None where it is one.
 
     Raises `KeeperError` where that cannot be said now: no permission, or somebody holds it.
     """
     try:
-        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+        connection = sqlite3.connect(address, timeout=_BUSY_SECONDS, isolation_level=None, uri=True)
     except sqlite3.Error as error:
-        raise KeeperError(f"the journal {path} cannot be opened: {error}", hint=_HINT) from error
+        raise KeeperError(f"the journal cannot be opened: {error}", hint=_HINT) from error
     try:
         verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict != "ok":
@@ -247,7 +249,7 @@ def _damage_of(path: Path) -> str | None:
             return None  # A keeper died while it made it.
         return f"its form is that of version {version}, this is version {_SCHEMA}"
     except sqlite3.OperationalError as error:
-        raise KeeperError(f"the journal {path} cannot be read: {error}", hint=_HINT) from error
+        raise KeeperError(f"the journal cannot be read: {error}", hint=_HINT) from error
     except (sqlite3.DatabaseError, msgspec.MsgspecError) as error:
         return str(error)
     finally:
