@@ -19,4 +19,4 @@ def shell(home: Home, tmp_path: Path) -> Iterator[Shell]:
     try:
         yield shell
     finally:
-        shell.end()
+        shell.close()

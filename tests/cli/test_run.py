@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from shell import Shell, line_of
+from shell import Shell
 
 from goldthread.cli.run import command_of, name_of
 from goldthread.errors import UsageError
@@ -103,10 +102,10 @@ def test_the_exit_status_is_the_programs_and_the_budget_ends_in_limbo(shell: She
 def test_ctrl_c_stops_the_program(shell: Shell) -> None:
     """The program gets SIGINT, as in a terminal; its status is seen, and nobody starts it again."""
     running = shell.start("run", "--", *shell.write("waits.py", WAITS))
-    assert line_of(running.stdout) == "ready\n"
-    running.send_signal(signal.SIGINT)
-    _, errors = running.communicate()
-    assert running.returncode == 130
+    assert running.line() == "ready\n"
+    running.signal(signal.SIGINT)
+    status, _, errors = running.end()
+    assert status == 130
     assert "KeyboardInterrupt" in errors
     assert member_in(shell, "waits")["phase"] == "ended"
 
@@ -114,34 +113,32 @@ def test_ctrl_c_stops_the_program(shell: Shell) -> None:
 def test_the_third_ctrl_c_kills(shell: Shell) -> None:
     deaf = "import signal\nsignal.signal(signal.SIGINT, lambda *_: print('heard', flush=True))\n" + WAITS
     running = shell.start("run", "--", *shell.write("deaf.py", deaf))
-    assert line_of(running.stdout) == "ready\n"
+    assert running.line() == "ready\n"
     for _ in range(2):
-        running.send_signal(signal.SIGINT)
-        assert line_of(running.stdout) == "heard\n"
-    running.send_signal(signal.SIGINT)
-    running.communicate()
-    assert running.returncode == 128 + signal.SIGKILL
+        running.signal(signal.SIGINT)
+        assert running.line() == "heard\n"
+    running.signal(signal.SIGINT)
+    assert running.end()[0] == 128 + signal.SIGKILL
 
 
 def test_sigterm_reaches_the_program(shell: Shell) -> None:
     running = shell.start("run", "--", *shell.write("waits.py", WAITS))
-    assert line_of(running.stdout) == "ready\n"
-    running.send_signal(signal.SIGTERM)
-    running.communicate()
-    assert running.returncode == 128 + signal.SIGTERM
+    assert running.line() == "ready\n"
+    running.signal(signal.SIGTERM)
+    assert running.end()[0] == 128 + signal.SIGTERM
 
 
 def test_the_terminal_may_be_closed_and_attached_again(shell: Shell) -> None:
     """The view dies with its terminal, the program does not; another view shows it from its last lines on."""
     running = shell.start("run", "--", *shell.write("waits.py", WAITS))
-    assert line_of(running.stdout) == "ready\n"
-    os.killpg(running.pid, signal.SIGHUP)
-    running.communicate()
+    assert running.line() == "ready\n"
+    running.signal(signal.SIGHUP)
+    running.end()
     attached = shell.start("attach", "waits")
-    assert line_of(attached.stdout) == "ready\n"
-    attached.send_signal(signal.SIGINT)
-    _, said = attached.communicate()
-    assert attached.returncode == 0
+    assert attached.line() == "ready\n"
+    attached.signal(signal.SIGINT)
+    status, _, said = attached.end()
+    assert status == 0
     assert "goes on" in said
     assert member_in(shell, "waits")["phase"] in ("starting", "running")
     assert shell("stop", "waits", "--now").returncode == 0
@@ -150,24 +147,24 @@ def test_the_terminal_may_be_closed_and_attached_again(shell: Shell) -> None:
 def test_the_view_outlives_the_keeper(shell: Shell, home: Home) -> None:
     """The keeper is killed with -9: the program and its output go on, and the end is seen."""
     running = shell.start("run", "--", *shell.write("counts.py", COUNTS), "150")
-    assert line_of(running.stdout) == "step 1\n"
+    assert running.line() == "step 1\n"
     assert shell("drill", "counts", "keeper").returncode == 0
-    output, errors = running.communicate()
+    status, output, errors = running.end()
     assert output.splitlines() == [f"step {step}" for step in range(2, 151)] + ["done"]
-    assert running.returncode == 0, errors
+    assert status == 0, errors
 
 
 def test_a_killed_program_goes_on_where_it_was(shell: Shell) -> None:
     """Every step once, none skipped but for what was printed and lost with the death; `why` tells the cause."""
     running = shell.start("run", "--", *shell.write("counts.py", COUNTS), "100")
-    assert line_of(running.stdout) == "step 1\n"
+    assert running.line() == "step 1\n"
     assert shell("drill", "counts", "kill").returncode == 0
-    output, errors = running.communicate()
+    status, output, errors = running.end()
     steps = [int(line.split()[1]) for line in output.splitlines() if line.startswith("step")]
     assert steps[-1] == 100
     assert steps == sorted(steps)
     assert "life 2 starts at once" in errors
-    assert running.returncode == 0
+    assert status == 0
     told = shell("why", "counts").stdout
     assert "signal 9 (SIGKILL)" in told
     assert "first new step" in told
