@@ -1,1 +1,1 @@
-"""The keeper's own rules in a pretended world, so that years of faults pass in seconds."""
+"""A pretended world for the real rules: programs that die, slots that tear, disks that fill, keepers that fall."""

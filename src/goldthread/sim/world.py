@@ -1,0 +1,448 @@
+"""The pretended world: time, the keeper with its journal, and everything that lives and dies around it.
+
+One queue of moments drives all. Programs work in it, answers of the hands come through it, faults strike from it. The
+machine is the real one: it is given events as the keeper's ears would give them, and its orders go to `hands.py`.
+A keeper that dies loses everything but the journal; programs and shims come back to the next one.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
+from random import Random
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from goldthread.names import CommitId, Epoch, Instant, Level, MemberName, Span, Step, milliseconds
+from goldthread.policy import Budget, Policy
+from goldthread.report import Ending, EndingKind
+from goldthread.rules import events
+from goldthread.rules.events import Copy
+from goldthread.rules.machine import Machine
+from goldthread.rules.orders import LifeRecord, MemberRecord
+from goldthread.rules.rotation import choose_slot
+from goldthread.sim.hands import Hands
+from goldthread.sim.things import COMMIT_BYTES, File, Program, Shim, Slot, Store
+
+if TYPE_CHECKING:
+    from goldthread.sim.checkers import Checker
+
+__all__ = ["Home", "World"]
+
+_MS: Final = milliseconds(1)
+_encode = msgspec.msgpack.Encoder().encode
+
+Teller = Callable[[Instant, str, Any], None]
+
+
+class Home:
+    """One member as the world knows it: the truth that checkers compare with."""
+
+    def __init__(self, name: MemberName, pace: Span) -> None:
+        self.name = name
+        self.pace = pace
+        self.budget = Budget()
+        self.programs: list[Program] = []
+        """Those that live."""
+        self.shim: Shim | None = None
+        self.vault: dict[CommitId, File] = {}
+        self.vault_full = False
+        self.vault_delay = 50 * _MS
+        self.can_start = True
+        self.poison: tuple[Step, Step] | None = None
+        """The state is bad from the first step on, and a program with bad state dies at the second."""
+        self.goal = Step(1 << 30)
+        """Where the program ends in peace."""
+        self.asked_fresh = False
+        """Its user asked for a fresh start that has not been admitted yet."""
+        self.asked_stop = False
+        self.plain = False
+        """The program knows nothing of goldthread."""
+
+
+class World:
+    def __init__(
+        self,
+        seed: int,
+        policy: Policy,
+        checkers: list[Checker],
+        machine: type[Machine] = Machine,
+        teller: Teller | None = None,
+    ) -> None:
+        self.random = Random(seed)
+        self.policy = policy
+        self.checkers = checkers
+        self.now = Instant(1_000 * _MS)
+        self.homes: dict[MemberName, Home] = {}
+        self.records: dict[MemberName, MemberRecord] = {}
+        self.lives: dict[tuple[MemberName, Epoch], LifeRecord] = {}
+        self.handled = 0
+        self.quiet = False
+        """Faults have stopped."""
+        self.keeper_stops = 0
+        self.orders_left: int | None = None
+        """The keeper dies after so many orders more."""
+        self._make_machine = machine
+        self._teller = teller
+        self._digest = blake2b(digest_size=16)
+        self._queue: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._queued = 0
+        self._pids = 100
+        self._tickets = 0
+        self._generation = 0
+        self._paused = False
+        self._backlog: list[Any] = []
+        self.shelf: dict[MemberName, list[Slot]] = {}
+        """The slots that the keeper holds."""
+        self.machine: Machine | None = machine(policy)
+        self.hands = Hands(self)
+        for checker in checkers:
+            checker.world = self
+
+    # Time
+
+    def after(self, span: float, call: Callable[..., None], *arguments: Any) -> None:
+        self._queued += 1
+        heapq.heappush(self._queue, (self.now + int(span), self._queued, call, arguments))
+
+    def keeper_after(self, span: float, call: Callable[..., None], *arguments: Any) -> None:
+        """Call, if the keeper of now still lives then."""
+        self.after(span, self._if_same_keeper, self._generation, call, arguments)
+
+    def _if_same_keeper(self, generation: int, call: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        if generation == self._generation:
+            call(*arguments)
+
+    def run(self, until: Instant) -> None:
+        """Let the world go on to this moment."""
+        while True:
+            machine = self.machine
+            due = machine.deadline() if machine is not None and not self._paused else None
+            moment = self._queue[0][0] if self._queue else until
+            if due is not None and due <= moment:
+                if due > until:
+                    break
+                self.now = Instant(max(due, self.now))
+                self._tick()
+            elif moment > until or not self._queue:
+                break
+            else:
+                moment, _, call, arguments = heapq.heappop(self._queue)
+                self.now = Instant(moment)
+                call(*arguments)
+        self.now = Instant(max(until, self.now))
+
+    def skip(self, span: Span) -> None:
+        """The whole host stands still for a while, and the clock does not."""
+        self.now = Instant(self.now + span)
+        self._queue = [(moment + span, number, call, arguments) for moment, number, call, arguments in self._queue]
+        heapq.heapify(self._queue)
+
+    # The machine
+
+    def give(self, event: Any) -> None:
+        """Give the machine an event and carry out what it orders."""
+        if self._paused:
+            self._backlog.append(event)
+            return
+        machine = self.machine
+        if machine is None:
+            return
+        self.handled += 1
+        teller = self._teller
+        if teller is not None:
+            teller(self.now, "event", event)
+        orders = machine.handle(event, self.now)
+        if not orders:
+            return
+        self._digest.update(_encode(orders))
+        for order in orders:
+            if self.orders_left is not None:
+                self.orders_left -= 1
+                if self.orders_left < 0:
+                    self.kill_keeper("between two orders")
+                    return
+            if teller is not None:
+                teller(self.now, "order", order)
+            self.hands.do(order)
+            if self.machine is not machine:
+                return
+
+    def tell(self, text: str) -> None:
+        """A thing of the world, for the story."""
+        if self._teller is not None:
+            self._teller(self.now, "world", text)
+
+    def digest(self) -> str:
+        self._digest.update(_encode((self.now, self.handled)))
+        return self._digest.copy().hexdigest()
+
+    def ticket(self) -> int:
+        self._tickets += 1
+        return self._tickets
+
+    def _tick(self) -> None:
+        for home in list(self.homes.values()):
+            self.read_pulses(home)
+        self.give(events.Ticked())
+
+    def read_pulses(self, home: Home) -> None:
+        for program in home.programs:
+            if program.epoch is None or program.left:
+                continue
+            if program.beats != program.read_beats:
+                program.read_beats = program.beats
+                beat = events.ProgramBeat(
+                    home.name, program.epoch, program.beats, program.gap, program.step, program.first_beat_at,
+                    program.unsealed,
+                )  # fmt: skip
+                self.give(beat)
+            newest = max((slot.commit for slot in program.slots if slot.commit is not None), default=None)
+            if newest is not None and newest != program.told:
+                program.told = newest
+                self.give(events.CommitSealed(home.name, newest, COMMIT_BYTES))
+
+    # The keeper
+
+    @property
+    def is_keeper_up(self) -> bool:
+        return self.machine is not None
+
+    def pause_keeper(self, span: Span) -> None:
+        if not self._paused and self.machine is not None:
+            self.tell(f"the keeper is paused for {span / 1e9:.1f} s")
+            self._paused = True
+            self.keeper_after(span, self._resume_keeper)
+
+    def _resume_keeper(self) -> None:
+        self._paused = False
+        for home in list(self.homes.values()):
+            self.read_pulses(home)
+        backlog, self._backlog = self._backlog, []
+        for event in backlog:
+            self.give(event)
+
+    def kill_keeper(self, how: str) -> None:
+        """The keeper dies at once, and all that only it held is gone."""
+        self.tell(f"the keeper dies {how}")
+        self.machine = None
+        self.orders_left = None
+        self._paused = False
+        self._backlog = []
+        self._generation += 1
+        for home in self.homes.values():
+            for slot in self.slots(home):
+                slot.pins = 0
+        self.shelf = {}
+        self.after(self.random.randint(5, 800) * _MS, self.start_keeper)
+
+    def start_keeper(self, rebooted: bool = False) -> None:
+        if self.machine is not None:
+            return
+        self.tell("a new keeper starts")
+        records = tuple(self.records.values())
+        lives = tuple(self.lives.values())
+        self.machine = self._make_machine.recover(self.policy, records, lives, rebooted=rebooted, now=self.now)
+        for home in self.homes.values():
+            if home.name not in self.records and home.vault:
+                self.give(events.CopiesListed(home.name, tuple(self.copies(home))))
+            grace = self.policy.return_grace
+            if home.shim is not None:
+                self.keeper_after(self.random.uniform(0.01, 0.5) * grace, self._return_shim, home, home.shim)
+            for program in home.programs:
+                program.told = None
+                self.keeper_after(self.random.uniform(0.01, 0.5) * grace, self._return_program, home, program)
+
+    def _return_shim(self, home: Home, shim: Shim) -> None:
+        if home.shim is not shim:
+            return
+        self._hand_over(home, shim.slots)
+        if shim.program is not None:
+            self.give(events.LifeFound(home.name, shim.program.epoch or shim.started, shim.program.pid))
+        elif shim.ended is not None:
+            self.give(events.LifeEnded(home.name, shim.started, shim.ended))
+
+    def _return_program(self, home: Home, program: Program) -> None:
+        if not program.alive:
+            return
+        self._hand_over(home, program.slots)
+        if program.epoch is not None and not program.left:
+            self.give(events.LifeFound(home.name, program.epoch, program.pid))
+        elif program.ticket is not None:
+            self.ask_to_join(home, program)
+
+    def _hand_over(self, home: Home, slots: list[Slot]) -> None:
+        held = self.shelf.setdefault(home.name, [])
+        is_known = self.machine is not None and self.machine.view(home.name) is not None
+        held += [slot for slot in slots if slot not in held]
+        if held and not is_known:
+            self.give(events.CopiesListed(home.name, tuple(self.copies(home))))
+
+    def reboot(self) -> None:
+        """The host loses its memory; the disk stays."""
+        self.tell("the host restarts")
+        for home in self.homes.values():
+            for program in home.programs:
+                program.alive = False
+            home.programs = []
+            home.shim = None
+        self.kill_keeper("with its host")
+        self.shelf = {}
+        self.start_keeper(rebooted=True)
+
+    # Slots and copies
+
+    def slots(self, home: Home) -> Iterator[Slot]:
+        """Every slot that somebody holds, each once."""
+        seen: dict[int, Slot] = {}
+        for slots in (
+            self.shelf.get(home.name, ()),
+            home.shim.slots if home.shim is not None else (),
+            *(program.slots for program in home.programs),
+        ):
+            for slot in slots:
+                seen[id(slot)] = slot
+        return iter(seen.values())
+
+    def copies(self, home: Home) -> Iterator[Copy]:
+        """What a listing finds: the headers of what the keeper can reach."""
+        for slot in self.shelf.get(home.name, ()):
+            if slot.commit is not None:
+                yield Copy(slot.commit, Level.SEALED, COMMIT_BYTES)
+        for commit in home.vault:
+            yield Copy(commit, Level.DEPOSITED, COMMIT_BYTES)
+
+    def find(self, home: Home, copy: Copy) -> Store | None:
+        if copy.level is Level.DEPOSITED:
+            return home.vault.get(copy.commit)
+        return next((slot for slot in self.shelf.get(home.name, ()) if slot.commit == copy.commit), None)
+
+    # Programs
+
+    def start_program(self, home: Home, started: Epoch | None) -> None:
+        """A process begins: by its shim, or by hand."""
+        self._pids += 1
+        pace = Span(int(home.pace * self.random.uniform(0.5, 1.5)))
+        program = Program(home.name, self._pids, started, pace)
+        program.joins = not home.plain
+        home.programs.append(program)
+        if started is not None and home.shim is not None:
+            home.shim.program, home.shim.started, home.shim.ended = program, started, None
+            self.give(events.LifeStarted(home.name, started, program.pid))
+        if program.joins and program.alive:
+            self.after(self.random.randint(1, 400) * _MS, self.ask_to_join, home, program)
+
+    def ask_to_join(self, home: Home, program: Program) -> None:
+        if not program.alive or program.epoch is not None:
+            return
+        program.ticket = self.ticket()
+        self.hands.waiting[program.ticket] = program
+        self.give(events.JoinAsked(program.ticket, home.name, program.pid, program.started))
+
+    def admit(self, home: Home, program: Program, epoch: Epoch, store: Store | None, delay: float) -> None:
+        """The program is this life now; it restores, and its work begins."""
+        program.ticket = None
+        program.epoch = epoch
+        if store is not None and store.commit is not None:
+            program.step = store.commit.step
+            program.tainted = store.tainted
+        self.after(delay, self._restored, home, program)
+
+    def _restored(self, home: Home, program: Program) -> None:
+        if not program.alive or program.epoch is None or program.hung:
+            return
+        self.give(events.LifeRestored(home.name, program.epoch))
+        self.after(program.pace, self.work, home, program)
+
+    def work(self, home: Home, program: Program) -> None:
+        """One step, and its commit."""
+        if not program.alive or program.hung:
+            return
+        if program.asleep:
+            self.after(program.pace, self.work, home, program)
+            return
+        program.step = Step(program.step + 1)
+        if home.poison is not None:
+            bad_from, fatal = home.poison
+            program.tainted = program.tainted or program.step == bad_from
+            if program.tainted and program.step >= fatal:
+                text = f"ValueError at step {program.step}"
+                self.end_program(home, program, Ending(EndingKind.EXCEPTION, text, "", 1, "ValueError"))
+                return
+        self._commit(home, program)
+        if not program.alive:
+            return
+        program.beat(self.now)
+        if program.step >= home.goal:
+            self._finish(home, program)
+            return
+        self.after(program.pace, self.work, home, program)
+
+    def _commit(self, home: Home, program: Program) -> None:
+        if program.epoch is None:
+            return
+        choice = choose_slot([slot.state() for slot in program.slots], COMMIT_BYTES, self.policy.slots_per_member)
+        if choice.index is None or (choice.fresh and (self.machine is None or self._paused)):
+            program.unsealed += 1
+            return
+        if choice.fresh:
+            slot = Slot(program.epoch, choice.index)
+            program.slots.append(slot)
+            self.shelf.setdefault(home.name, []).append(slot)
+            if program.supervised and home.shim is not None and home.shim.program is program:
+                home.shim.slots.append(slot)
+        else:
+            slot = next(slot for slot in program.slots if slot.index == choice.index)
+        for checker in self.checkers:
+            checker.before_write(home, program, slot)
+        program.sequence += 1
+        program.unsealed = 0
+        commit = CommitId(program.epoch, program.step, program.sequence)
+        writes, program.writes_left = program.writes_left, None
+        if slot.write(commit, program.tainted, 99 if writes is None else writes):
+            for checker in self.checkers:
+                checker.after_seal(home, program, commit)
+        if writes is not None:
+            self.tell(f"{home.name} is killed in a commit, after {writes} writes")
+            self.end_program(home, program, killed())
+
+    def _finish(self, home: Home, program: Program) -> None:
+        if self.random.random() < 0.5 and program.epoch is not None:
+            self.read_pulses(home)
+            self.give(events.LifeLeft(home.name, program.epoch))
+            program.left = True
+        self.end_program(home, program, Ending(EndingKind.FINISHED, "exit status 0", "", 0))
+
+    def end_program(self, home: Home, program: Program, ending: Ending) -> None:
+        """The process is gone; the keeper hears of it a moment later, if there is one."""
+        if not program.alive:
+            return
+        program.alive = False
+        home.programs.remove(program)
+        for checker in self.checkers:
+            checker.after_death(home, program, ending)
+        shim = home.shim
+        if program.supervised and shim is not None and shim.program is program:
+            shim.program, shim.ended = None, ending
+        elif program.supervised or ending.kind is not EndingKind.EXCEPTION:
+            ending = Ending(EndingKind.UNKNOWN, "nobody saw how it ended")
+        if self.machine is not None:
+            self.keeper_after(self.random.randint(0, 3) * _MS, self._tell_end, home, program, ending)
+
+    def _tell_end(self, home: Home, program: Program, ending: Ending) -> None:
+        """The ears look at pulse and slots once more, and then tell that the process is gone."""
+        newest = max((slot.commit for slot in program.slots if slot.commit is not None), default=None)
+        if newest is not None and newest != program.told and not program.left:
+            self.give(events.CommitSealed(home.name, newest, COMMIT_BYTES))
+        epoch = program.started or program.epoch
+        if epoch is None and self.machine is not None:
+            view = self.machine.view(home.name)
+            epoch = view.epoch if view is not None and view.pid == program.pid else None
+        if epoch is not None:
+            self.give(events.LifeEnded(home.name, epoch, ending))
+
+
+def killed() -> Ending:
+    return Ending(EndingKind.SIGNAL, "signal 9 (SIGKILL)", "", -9, "signal 9")
