@@ -64,7 +64,7 @@ class Stage:
         limit = time.monotonic() + _PATIENCE_SECONDS
         member = self.member(name)
         while member is None or not holds(member):
-            if time.monotonic() > limit:
+            if time.monotonic() > limit or (member is not None and member.phase is Phase.LIMBO):
                 raise AssertionError(
                     f"{what} did not come to be: {member}\n{self.home.log.read_text()}\n{self.output()}"
                 )

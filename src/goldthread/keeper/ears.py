@@ -132,8 +132,6 @@ class Ears:
     def _slot(self, connection: Connection, request: messages.SlotRequest, descriptors: list[int]) -> None:
         keeper, ward = self._keeper, self._ward_of(connection)
         epoch, index = ward.epoch, request.index
-        if keeper.shelf.drop(ward.member, epoch, index) and ward.shim is not None:
-            ward.shim.send(messages.ReleaseSlot(epoch, index))
 
         def made(descriptor: int) -> None:
             keeper.shelf.put(ward.member, epoch, index, descriptor)

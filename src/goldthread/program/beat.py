@@ -41,19 +41,21 @@ class Heart:
             pulse.step = step
         write_pulse(self._page, pulse)
 
-    def seal(self, commit: CommitId, payload_bytes: int) -> None:
+    def seal(self, commit: CommitId) -> None:
         """A commit is sealed: that is a beat as well."""
-        pulse = self._pulse
-        pulse.sequence = commit.sequence
-        pulse.sealed_at = _NS()
-        pulse.sealed_bytes = payload_bytes
-        pulse.unsealed = 0
+        self._pulse.sequence = commit.sequence
+        self._pulse.unsealed = 0
         self.beat(commit.step)
 
     def pass_unsealed(self, step: Step) -> int:
         """A commit went by unsealed; how many have in a row."""
         self._pulse.unsealed += 1
         self.beat(step)
+        return self._pulse.unsealed
+
+    @property
+    def unsealed(self) -> int:
+        """How many commits in a row went by unsealed."""
         return self._pulse.unsealed
 
     @property

@@ -53,7 +53,7 @@ class ReturnRequest(msgspec.Struct, frozen=True, tag=True):
 class SlotRequest(msgspec.Struct, frozen=True, tag=True):
     """A slot of at least so many bytes, in place of slot `index`. Answered by `SlotMade` or `Refused`.
 
-    The slot that it replaces is given up by this request; it must not hold the newest commit."""
+    Where it is made, it stands for the old one from then on; that must not hold the newest commit."""
 
     index: int
     bytes: int

@@ -35,17 +35,13 @@ class Pulse(msgspec.Struct):
     """The newest step that the program reached."""
     sequence: int = 0
     """Sequence of the newest sealed commit; 0 before the first."""
-    sealed_at: int = 0
-    """Monotonic instant of that seal, nanoseconds."""
-    sealed_bytes: int = 0
-    """Payload of that commit."""
     unsealed: int = 0
     """Commits that went by unsealed in a row, because no slot could be had."""
     gap: int = 0
     """The longest time between two beats of this life so far, nanoseconds."""
 
 
-_LAYOUT: Final = struct.Struct("<9Q")
+_LAYOUT: Final = struct.Struct("<7Q")
 
 
 def read_pulse(page: memoryview) -> Pulse:
@@ -61,8 +57,6 @@ def write_pulse(page: memoryview, pulse: Pulse) -> None:
         pulse.first_beat_at,
         pulse.step,
         pulse.sequence,
-        pulse.sealed_at,
-        pulse.sealed_bytes,
         pulse.unsealed,
         pulse.gap,
     )
