@@ -48,7 +48,7 @@ class Vault(Protocol):
     def check(self, member: MemberName, commit: CommitId) -> str:
         """Read all of a deposit: what is damaged, in words; empty where every byte is what was sealed.
 
-        Raises `NothingToRestore`."""
+        What is damaged is set aside. Raises `NothingToRestore`."""
 
     def trim(self, member: MemberName, keep: Collection[CommitId]) -> None:
         """Remove the deposits that are not named. What was set aside stays."""

@@ -9,12 +9,13 @@ out what the program has in it.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from mmap import ACCESS_READ, mmap
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +23,7 @@ from goldthread.errors import CommitDamaged, KeeperError, NoRoom, NothingToResto
 from goldthread.names import CommitId, Epoch, Level, MemberName, Step, member_name
 from goldthread.rules.events import Copy
 from goldthread.vault.base import Listing
-from goldthread.wire.image import CHECKSUM_BYTES, HEADER_BYTES, Header, checksum, damaged_chunks, read_header
+from goldthread.wire.image import CHECKSUM_BYTES, HEADER_BYTES, Header, checksum, peek_header, read_header
 
 __all__ = ["DiskVault"]
 
@@ -74,8 +75,8 @@ class DiskVault:
         copies, damaged = [], []
         for commit in self._names(member):
             try:
-                with self._image(member, commit) as (_, header):
-                    copies.append(Copy(commit, Level.DEPOSITED, header.payload_bytes))
+                with self._opened(member, commit) as (_, header):
+                    copies.append(Copy(commit, Level.DEPOSITED, header.image_bytes))
             except CommitDamaged as error:
                 damaged.append(f"{error}; it was set aside as {self.set_aside(member, commit)}")
             except NothingToRestore:
@@ -83,16 +84,16 @@ class DiskVault:
         return Listing(tuple(copies), tuple(damaged))
 
     def open(self, member: MemberName, commit: CommitId) -> int:
-        with self._image(member, commit):
-            return os.open(self._path(member, commit), os.O_RDONLY | os.O_CLOEXEC)
+        with self._opened(member, commit) as (descriptor, _):
+            return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 0)
 
     def check(self, member: MemberName, commit: CommitId) -> str:
         try:
-            with self._image(member, commit) as (image, header):
-                damaged = damaged_chunks(image, header)
-                return f"{len(damaged)} of {header.chunk_count} chunks are damaged" if damaged else ""
+            with self._opened(member, commit) as (descriptor, header):
+                _check_payload(descriptor, header)
         except CommitDamaged as error:
-            return str(error)
+            return f"{error}; it was set aside as {self.set_aside(member, commit)}"
+        return ""
 
     def trim(self, member: MemberName, keep: Collection[CommitId]) -> None:
         for commit in self._names(member):
@@ -140,25 +141,25 @@ class DiskVault:
         return tuple(CommitId(Epoch(epoch), Step(step), sequence) for epoch, sequence, step in numbers)
 
     @contextmanager
-    def _image(self, member: MemberName, commit: CommitId) -> Iterator[tuple[memoryview, Header]]:
-        """A deposit, mapped, with its header, which is this commit's of this member."""
+    def _opened(self, member: MemberName, commit: CommitId) -> Iterator[tuple[int, Header]]:
+        """A deposit, open for reading, whose header, manifest and table are whole, and this commit's of this member."""
         path = self._path(member, commit)
         try:
-            with path.open("rb") as file:
-                if os.fstat(file.fileno()).st_size < HEADER_BYTES:
-                    raise CommitDamaged(f"the deposit {path.name} of {member} is cut short")
-                mapped = mmap(file.fileno(), 0, access=ACCESS_READ)
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             raise NothingToRestore(f"{member} has no deposit of {commit}") from None
         except OSError as error:
             raise KeeperError(f"the deposit {path} cannot be read: {error.strerror}") from error
-        # Not closed by name: an error on its way may still hold a view. It goes with the last of them.
-        with memoryview(mapped) as image:
-            del mapped
-            header = _read_header_of(member, image)
+        try:
+            header = _read_deposit_header(descriptor, member)
             if header.commit != commit:
                 raise CommitDamaged(f"the deposit {path.name} of {member} holds {header.commit}, not {commit}")
-            yield image, header
+            yield descriptor, header
+        except OSError as error:
+            kind = CommitDamaged if error.errno == errno.EIO else KeeperError
+            raise kind(f"the deposit {path.name} of {member} cannot be read: {error.strerror}") from error
+        finally:
+            os.close(descriptor)
 
     def _refuse_without_room(self, header: Header) -> None:
         disk = os.statvfs(self.folder)
@@ -190,6 +191,40 @@ def _read_header_of(member: MemberName, image: memoryview) -> Header:
     if header.member != member:
         raise CommitDamaged(f"an image that should be {member}'s is {header.member}'s")
     return header
+
+
+def _read_deposit_header(descriptor: int, member: MemberName) -> Header:
+    """The header of a deposit, proved, with all of the file but the payload read.
+
+    The file is not mapped: a bad block would be a signal then, here it is an error."""
+    length = os.fstat(descriptor).st_size
+    page = os.pread(descriptor, HEADER_BYTES, 0)
+    if len(page) < HEADER_BYTES:
+        raise CommitDamaged(f"a deposit of {member} is cut short: {length} bytes")
+    header = peek_header(page)
+    if header is None or header.image_bytes > length:
+        raise CommitDamaged(f"a deposit of {member} was never sealed, or is cut short: {length} bytes")
+    # Memory that is never touched costs nothing: the payload's place stays empty.
+    with memoryview(mmap(-1, length, MAP_PRIVATE | MAP_ANONYMOUS)) as image:
+        image[:HEADER_BYTES] = page
+        os.preadv(descriptor, [image[header.manifest_at : header.image_bytes]], header.manifest_at)
+        return _read_header_of(member, image)
+
+
+def _check_payload(descriptor: int, header: Header) -> None:
+    """Read every chunk. Raises `CommitDamaged` with how many are not what was sealed."""
+    table = os.pread(descriptor, CHECKSUM_BYTES * header.chunk_count, header.table_at)
+    damaged = 0
+    with memoryview(bytearray(min(header.chunk_bytes, header.payload_bytes))) as buffer:
+        for index in range(header.chunk_count):
+            start, end = header.chunk_range(index)
+            with buffer[: end - start] as chunk:
+                os.preadv(descriptor, [chunk], start)
+                damaged += checksum(chunk) != table[CHECKSUM_BYTES * index : CHECKSUM_BYTES * (index + 1)]
+    if damaged:
+        raise CommitDamaged(
+            f"{damaged} of {header.chunk_count} chunks of {header.commit} of {header.member} are damaged"
+        )
 
 
 def _write_checked(path: Path, image: memoryview, header: Header) -> None:
