@@ -49,9 +49,11 @@ def slots_to_keep(copies: Iterable[Copy], chosen: CommitId) -> tuple[CommitId, .
 def deposits_to_keep(
     deposits: Iterable[CommitId], damaged: frozenset[CommitId], ceiling: Ceiling | None, most: int
 ) -> tuple[CommitId, ...]:
-    """The newest `most` deposits, those that a life could start from first."""
+    """The newest deposit, then those that a life could start from, then the rest: `most` in all."""
     newest_first = sorted(deposits, reverse=True)
-    return tuple(sorted(newest_first, key=lambda commit: (commit in damaged, not is_below(commit, ceiling)))[:most])
+    newest_first.sort(key=lambda commit: commit in damaged)
+    rest = sorted(newest_first[1:], key=lambda commit: (commit in damaged, not is_below(commit, ceiling)))
+    return (*newest_first[:1], *rest)[:most]
 
 
 class DepositSchedule:

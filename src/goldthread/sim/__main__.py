@@ -51,9 +51,9 @@ def _report(outcomes: Iterable[Outcome], *, as_json: bool) -> int:
         handled += outcome.handled
         if outcome.broken:
             failed.append(outcome)
-            print(f"seed {outcome.seed}: {outcome.broken}", file=sys.stderr)
+            _note(f"seed {outcome.seed}: {outcome.broken}")
         if seeds % _SHOWN_EVERY == 0:
-            print(f"{seeds} seeds, {handled} events, {len(failed)} failed", file=sys.stderr)
+            _note(f"{seeds} seeds, {handled} events, {len(failed)} failed")
     if as_json:
         broken = [{"seed": outcome.seed, "broken": outcome.broken} for outcome in failed]
         _say(json.dumps({"seeds": seeds, "events": handled, "failed": broken}))
@@ -77,7 +77,11 @@ def _tell_end(seed: int) -> None:
     except Exception as error:
         lines.append(f"the rules raised {type(error).__name__}: {error}")
     for line in (f"the end of seed {seed}; the whole with --seed {seed} --story:", *lines):
-        print(line, file=sys.stderr)
+        _note(line)
+
+
+def _note(line: str) -> None:
+    sys.stderr.write(line + "\n")
 
 
 def _say(line: str) -> None:

@@ -102,8 +102,8 @@ class Kept(Checker):
             raise self.broken(f"{home.name} writes into a slot that is being read")
         if slot.commit is not None and slot.whole:
             lost = slot.commit
-            if all(other.commit is None or other.commit <= lost or not other.whole for other in program.slots):
-                raise self.broken(f"{home.name} overwrites {lost}, and no newer commit is whole")
+            if all(other.commit is None or other.commit <= lost for other in program.slots):
+                raise self.broken(f"{home.name} overwrites {lost}, and no newer commit is sealed")
 
     def after_free(self, home: Home, freed: list[Slot]) -> None:
         lost = self._newest(home, freed)
@@ -247,7 +247,8 @@ class Heals(Checker):
                 self._check(home, view.phase, view.supervised, view.reason)
 
     def _check(self, home: Home, phase: Phase, supervised: bool, reason: str) -> None:
-        is_there = any(not program.hung for program in home.programs)
+        unjudged = self.world.policy.hang_beats
+        is_there = any(not program.hung or program.beats < unjudged for program in home.programs)
         if phase in (Phase.RUNNING, Phase.STARTING):
             if not is_there:
                 raise self.broken(f"{home.name} is {phase.value}, and no program of it lives: {reason}")
@@ -258,6 +259,9 @@ class Heals(Checker):
         elif phase is Phase.DOWN:
             if supervised:
                 raise self.broken(f"{home.name} is down, and nobody starts it again: {reason}")
+        elif phase is Phase.STUCK and not supervised:
+            if not any(program.hung for program in home.programs):
+                raise self.broken(f"{home.name} is stuck, and its program is well: {reason}")
         elif phase is not Phase.ENDED:
             raise self.broken(f"{home.name} is still {phase.value}: {reason}")
 

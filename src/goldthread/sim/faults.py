@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from goldthread.names import Epoch, Span, Step, milliseconds, seconds
@@ -117,12 +117,8 @@ def flip_slot(world: World, home: Home) -> None:
 
 def flip_newest_slot(world: World, home: Home) -> None:
     """The newest sealed commit is damaged, and then its program dies."""
-    sealed = [slot for slot in world.slots(home) if slot.commit is not None]
-    _flip(
-        world,
-        home,
-        sorted(sealed, key=lambda slot: str(slot.commit and (slot.commit.epoch, slot.commit.sequence)))[-1:],
-    )
+    sealed = [(slot.commit, slot) for slot in world.slots(home) if slot.commit is not None]
+    _flip(world, home, [max(sealed, key=lambda pair: pair[0])[1]] if sealed else [])
     kill(world, home)
 
 
@@ -130,7 +126,7 @@ def flip_file(world: World, home: Home) -> None:
     _flip(world, home, list(home.vault.values()))
 
 
-def _flip(world: World, home: Home, stores: list[Store]) -> None:
+def _flip(world: World, home: Home, stores: Sequence[Store]) -> None:
     if stores:
         store = world.random.choice(stores)
         world.tell(f"bits of {store.commit} of {home.name} flip in {type(store).__name__.lower()}")

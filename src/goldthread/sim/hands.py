@@ -91,12 +91,9 @@ class Hands:
             if (program.started or program.epoch) != order.epoch:
                 continue
             if order.signal == _KILL or not (program.hung or program.asleep):
-                ending = Ending(
-                    EndingKind.SIGNAL, f"signal {order.signal}", "", -order.signal, f"signal {order.signal}"
-                )
-                self._world.after(
-                    self._world.random.randint(1, 50) * _MS, self._world.end_program, home, program, ending
-                )
+                text = f"signal {order.signal}"
+                ending = Ending(EndingKind.SIGNAL, text, "", -order.signal, text)
+                world.after(world.random.randint(1, 50) * _MS, world.end_program, home, program, ending)
 
     def _take_stacks(self, order: orders.TakeStacks) -> None:
         world = self._world

@@ -253,6 +253,7 @@ class World:
                 self.keeper_after(self.random.uniform(0.01, 0.5) * grace, self._return_shim, home, home.shim)
             for program in home.programs:
                 program.told = None
+                program.read_beats = 0
                 self.keeper_after(self.random.uniform(0.01, 0.5) * grace, self._return_program, home, program)
 
     def _return_shim(self, home: Home, shim: Shim) -> None:
