@@ -77,7 +77,7 @@ def test_a_deposit_that_would_leave_too_little_is_refused_before_it_is_written(s
     """It says how much is needed and how much is free; what is there stays."""
     vault = DiskVault(small_disk, free_bytes=4 * MEBIBYTE)
     vault.deposit(WALK, image_of(1, megabytes=2))
-    with pytest.raises(NoRoom, match=r"bytes are needed, \d+ are free, and 4194304 are to stay free"):
+    with pytest.raises(NoRoom, match=r"3.0 MiB are needed, 6.0 MiB are free, and 4.0 MiB are to stay free"):
         vault.deposit(WALK, image_of(2, megabytes=3))
     assert names_in(small_disk) == ["1-1-10.commit"]
 

@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from pathlib import Path
 from typing import Final
@@ -96,28 +96,24 @@ class DiskVault:
         return ""
 
     def trim(self, member: MemberName, keep: Collection[CommitId]) -> None:
-        for commit in self._names(member):
-            if commit not in keep:
-                self._path(member, commit).unlink(missing_ok=True)
+        with self._in_use("trimmed", member):
+            for commit in self._names(member):
+                if commit not in keep:
+                    self._path(member, commit).unlink(missing_ok=True)
 
     def set_aside(self, member: MemberName, commit: CommitId) -> str:
         source = self._path(member, commit)
-        for count in range(1, _ASIDE_MOST + 1):
-            target = source.with_name(source.name + (".damaged" if count == 1 else f".damaged-{count}"))
-            if not target.exists():
-                source.rename(target)
-                return target.name
-        raise KeeperError(
-            f"{source.name} of {member} was set aside {_ASIDE_MOST} times", hint=f"look at {source.parent}"
-        )
+        names = (f"{source.name}.damaged{f'-{count}' if count else ''}" for count in range(_ASIDE_MOST))
+        target = next((source.with_name(name) for name in names if not source.with_name(name).exists()), None)
+        if target is None:
+            raise KeeperError(f"{source.name} of {member} is damaged once too often", hint=f"look at {source.parent}")
+        with self._in_use("set aside", member), suppress(FileNotFoundError):
+            source.rename(target)
+        return target.name
 
     def forget(self, member: MemberName) -> None:
-        try:
+        with self._in_use("removed", member), suppress(FileNotFoundError):
             shutil.rmtree(self.folder / member)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise KeeperError(f"the deposits of {member} cannot be removed: {error}") from error
 
     def members(self) -> tuple[MemberName, ...]:
         found = []
@@ -161,13 +157,23 @@ class DiskVault:
         finally:
             os.close(descriptor)
 
+    @contextmanager
+    def _in_use(self, doing: str, member: MemberName) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise KeeperError(
+                f"the deposits of {member} cannot be {doing}: {error.strerror}", hint=f"look at {self.folder / member}"
+            ) from error
+
     def _refuse_without_room(self, header: Header) -> None:
         disk = os.statvfs(self.folder)
         free = disk.f_bavail * disk.f_frsize
         if free - header.image_bytes < self._free_bytes:
             raise NoRoom(
-                f"the disk of the vault is too full for {header.commit} of {header.member}: {header.image_bytes} bytes "
-                f"are needed, {free} are free, and {self._free_bytes} are to stay free",
+                f"the disk of the vault is too full for {header.commit} of {header.member}: "
+                f"{_size(header.image_bytes)} are needed, {_size(free)} are free, "
+                f"and {_size(self._free_bytes)} are to stay free",
                 hint=f"make room on the disk of {self.folder}; the deposits that are there stay",
             )
 
@@ -175,7 +181,7 @@ class DiskVault:
         if error.errno in _FULL:
             return NoRoom(
                 f"the disk of the vault ran full while {header.commit} of {header.member} was written: "
-                f"{header.image_bytes} bytes are needed",
+                f"{_size(header.image_bytes)} are needed",
                 hint=f"make room on the disk of {self.folder}; the deposits that are there stay",
             )
         return KeeperError(
@@ -262,6 +268,10 @@ def _settle(descriptor: int) -> None:
     os.fsync(descriptor)
     if hasattr(os, "posix_fadvise"):
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _size(count: int) -> str:
+    return f"{count / (1 << 20):,.1f} MiB"
 
 
 def _sync_folder(folder: Path) -> None:
