@@ -170,11 +170,6 @@ def test_a_crash_in_compiled_code_is_placed_by_faulthandler() -> None:
     assert ending.detail.startswith("Fatal Python error: Segmentation fault")
 
 
-def test_a_restart_of_the_host_explains_everything_before_it() -> None:
-    """Nobody saw the status then."""
-    assert classify(None, rebooted=True).kind is EndingKind.HOST_RESTARTED
-
-
 def test_an_end_that_nobody_saw_is_called_unknown() -> None:
     """Nothing is made up."""
     assert classify(None).kind is EndingKind.UNKNOWN

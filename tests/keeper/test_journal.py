@@ -150,7 +150,7 @@ def test_a_new_keeper_gets_the_newest_lives_of_each_member(journal: Journal) -> 
         journal.write(member_record(name, newest), 1.0)
         for epoch in range(1, newest + 1):
             journal.write(msgspec.structs.replace(LIFE, member=name, epoch=Epoch(epoch)), 1.0)
-    assert sorted((life.member, life.epoch) for life in journal.recent_lives()) == [(RUN, 1), (WALK, 4), (WALK, 5)]
+    assert sorted((life.member, life.epoch) for life in journal.newest_lives()) == [(RUN, 1), (WALK, 4), (WALK, 5)]
 
 
 def test_what_is_remembered_is_bounded(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,12 +47,8 @@ def classify(
     raised: RaisedNote | None = None,
     oom: OomEvidence = NO_EVIDENCE,
     last_words: str = "",
-    *,
-    rebooted: bool = False,
 ) -> Ending:
     """The end of a life. `status` is as `waitstatus_to_exitcode` gives it, None where nobody saw it."""
-    if rebooted:
-        return Ending(EndingKind.HOST_RESTARTED, "the host was restarted", fingerprint=EndingKind.HOST_RESTARTED.value)
     if status == 0:
         return Ending(EndingKind.FINISHED, "finished", status=0)
     if raised is None and status == 1:

@@ -150,7 +150,7 @@ class Journal:
         rows = self._rows("SELECT began, ended, record FROM lives WHERE name = ? ORDER BY epoch", member)
         return [_life_report(began, ended, _decode_life(record)) for began, ended, record in rows]
 
-    def recent_lives(self, count: int = 2) -> list[LifeRecord]:
+    def newest_lives(self, count: int = 2) -> list[LifeRecord]:
         """The newest lives of every member, as they were written."""
         query = "SELECT lives.record FROM lives JOIN members USING (name) WHERE lives.epoch > members.epoch - ?"
         return [_decode_life(row[0]) for row in self._rows(query, count)]
