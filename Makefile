@@ -49,7 +49,7 @@ test-long: $(READY) ## What takes minutes
 	@$(BIN)/python -m pytest -m long --timeout 1800
 
 sim: $(READY) ## Simulate faults: make sim SEEDS=10000
-	@$(BIN)/python -m goldthread.sim --seeds $(SEEDS)
+	@$(BIN)/python -m goldthread.sim --seeds $(SEEDS) --jobs $$(nproc)
 
 bench: $(READY) ## Measure against the limit of this machine
 	@$(BIN)/goldthread bench
