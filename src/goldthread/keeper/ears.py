@@ -102,6 +102,7 @@ class Ears:
 
     def _end(self, ward: Ward, epoch: Epoch, status: int | None, last_words: str) -> None:
         """A life's process is gone: a last look at its pulse, then the cause."""
+        ward.woken = False
         self.look(ward)
         host_kills = vmstat_oom_kills() - ward.oom_kills_before
         group_kills = ward.group.oom_kills() if ward.group is not None else None
@@ -184,7 +185,7 @@ class Ears:
         keeper, member = self._keeper, note.member
         ward = keeper.ward(member)
         self._members[connection] = member
-        ward.shim, ward.shim_spawned = connection, True
+        ward.shim = connection
         held = list(descriptors)
         if note.pulse:
             pulse = held.pop(0)
@@ -212,12 +213,15 @@ class Ears:
     def _lose_shim(self, ward: Ward) -> None:
         """The shim ended: in order where its member is at rest; else it was killed, and its program is watched
         without it."""
-        ward.shim, ward.shim_spawned = None, False
+        ward.shim = ward.shim_process = None
         view = self._keeper.machine.view(ward.member)
-        if view is not None and view.phase in LIVING:
+        if view is None or view.phase not in LIVING:
+            return
+        if ward.pid is None:
+            self._keeper.tell(events.LifeEnded(ward.member, ward.epoch, not_started("its shim died")))
+        else:
             self._keeper.warn(ward.member, "its shim is gone; it is watched without one until its next life")
-            if ward.pid is not None:
-                self._follow_alone(ward, ward.epoch, ward.pid)
+            self._follow_alone(ward, ward.epoch, ward.pid)
 
     def _life_started(self, connection: Connection, note: messages.LifeStartedNote, descriptors: list[int]) -> None:
         ward = self._keeper.ward(self._members[connection])
@@ -259,6 +263,8 @@ class Ears:
 
     def look(self, ward: Ward) -> None:
         """Tell the machine what moved in a member's pulse."""
+        if ward.woken:
+            return
         before = ward.pulse
         pulse = ward.read_pulse()
         if pulse is None:

@@ -21,7 +21,7 @@ from goldthread.keeper.loop import now
 from goldthread.keeper.memory import refuse_without_room
 from goldthread.keeper.shelf import reading, verify
 from goldthread.keeper.shim import spawn
-from goldthread.keeper.stacks import take_stacks
+from goldthread.keeper.stacks import is_stopped, take_stacks
 from goldthread.keeper.ward import Ward
 from goldthread.names import CommitId, Instant, Level, MemberName, Span
 from goldthread.report import Phase
@@ -99,13 +99,32 @@ class Hands:
         ward.start_wanted = order.epoch
         if ward.shim is not None:
             self.start_wanted(ward)
-        elif not ward.shim_spawned:
-            try:
-                spawn(self._keeper.home, order.member)
-            except OSError as error:
-                self._keeper.tell(LifeEnded(order.member, order.epoch, not_started(f"no shim: {error}")))
-            else:
-                ward.shim_spawned = True
+        elif ward.shim_process is None:
+            self._spawn_shim(ward, order)
+
+    def _spawn_shim(self, ward: Ward, order: orders.StartProgram) -> None:
+        try:
+            process = spawn(self._keeper.home, order.member)
+            pidfd = os.pidfd_open(process.pid)
+        except OSError as error:
+            self._keeper.tell(LifeEnded(order.member, order.epoch, not_started(f"no shim: {error}")))
+            return
+        ward.shim_process = process
+
+        def ended() -> None:
+            self._keeper.loop.unwatch(pidfd)
+            os.close(pidfd)
+            process.wait()
+            if ward.shim_process is process:
+                ward.shim_process = None
+                self._start_in_vain(ward, "its shim ended before it began; see keeper.log")
+
+        self._keeper.loop.watch(pidfd, ended)
+
+    def _start_in_vain(self, ward: Ward, text: str) -> None:
+        epoch, ward.start_wanted = ward.start_wanted, None
+        if epoch is not None:
+            self._keeper.tell(LifeEnded(ward.member, epoch, not_started(text)))
 
     def start_wanted(self, ward: Ward) -> None:
         """Have the shim, which is here now, start the life that is wanted."""
@@ -126,9 +145,8 @@ class Hands:
         elif ward.pidfd is not None:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(ward.pidfd, order.signal)
-        elif ward.start_wanted is not None:
-            ward.start_wanted = None
-            self._keeper.tell(LifeEnded(order.member, order.epoch, not_started("it was stopped before it began")))
+        else:
+            self._start_in_vain(ward, "it was stopped before it began")
 
     def _take_stacks(self, order: orders.TakeStacks) -> None:
         ward = self._keeper.ward(order.member)
@@ -136,10 +154,12 @@ class Hands:
 
         def told(text: str) -> None:
             self._keeper.tell(StacksTaken(order.member, order.epoch, text))
+            ward.woken = False
 
         if pid is None:
             told("")
         else:
+            ward.woken = is_stopped(pid)
             self._keeper.loop.work(lambda: take_stacks(pid, path), told, lambda error: told(""))
 
     # Copies
@@ -323,8 +343,7 @@ class Hands:
         ward = keeper.wards.pop(member, None)
         keeper.shelf.forget(member)
         if ward is not None:
-            if ward.shim is not None:
-                ward.shim.send(EndShim())
+            self._dismiss_shim(ward)
             ward.close()
         keeper.journal.forget(member)
         shutil.rmtree(keeper.home.member(member), ignore_errors=True)
@@ -351,8 +370,14 @@ class Hands:
         """End the shim of a member that ended, once it holds nothing any more."""
         view = self._keeper.machine.view(ward.member)
         ended = view is not None and view.phase is Phase.ENDED
-        if ended and ward.shim is not None and not self._keeper.shelf.slots(ward.member):
+        if ended and not self._keeper.shelf.slots(ward.member):
+            self._dismiss_shim(ward)
+
+    def _dismiss_shim(self, ward: Ward) -> None:
+        """Tell the shim to end. It is the member's no more: a life that begins now gets a new one."""
+        if ward.shim is not None:
             ward.shim.send(EndShim())
+            ward.shim = ward.shim_process = None
 
     def _stop_keeper(self, order: orders.StopKeeper) -> None:
         self._keeper.loop.stop()

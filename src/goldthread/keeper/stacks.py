@@ -2,7 +2,7 @@
 
 A joined program has registered `faulthandler` for SIGUSR2: the handler runs in the signal itself, so it answers
 also where Python code does not get a turn any more. A stopped process handles nothing; the signal is left for it
-and it is woken, so that the handler is the first thing that it does.
+and it is woken, so that the handler is the first thing that it does, and stopped again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from goldthread.names import Span, seconds
 
-__all__ = ["Identity", "boot_id", "is_alive", "process_identity", "take_stacks"]
+__all__ = ["Identity", "boot_id", "is_alive", "is_stopped", "process_identity", "take_stacks"]
 
 _WAIT: Final = seconds(2)
 _QUIET_MILLISECONDS: Final = 100
@@ -50,6 +50,11 @@ def is_alive(identity: Identity) -> bool:
     return process_identity(identity.pid) == identity
 
 
+def is_stopped(pid: int) -> bool:
+    found = _stat(pid)
+    return found is not None and found[0] in "Tt"
+
+
 def take_stacks(pid: int, path: Path, wait: Span = _WAIT) -> str:
     """Have the program write the stacks of all its threads to `path`, and return what it wrote.
 
@@ -69,14 +74,16 @@ def _take(pidfd: int, pid: int, path: Path, wait: Span) -> str:
     if not _handles(pid, signal.SIGUSR2):
         return ""
     before = _size(path)
-    found = _stat(pid)
+    stopped = is_stopped(pid)
     try:
         signal.pidfd_send_signal(pidfd, signal.SIGUSR2)
-        if found and found[0] in "Tt":
+        if stopped:
             signal.pidfd_send_signal(pidfd, signal.SIGCONT)
+        _wait_complete(pidfd, path, before, wait)
+        if stopped:
+            signal.pidfd_send_signal(pidfd, signal.SIGSTOP)
     except ProcessLookupError:
         return ""
-    _wait_complete(pidfd, path, before, wait)
     if _size(path) == before:
         return ""
     with path.open("rb") as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from dataclasses import dataclass, field
 from mmap import mmap
 
@@ -23,7 +24,8 @@ class Ward:
     member: MemberName
     epoch: Epoch = Epoch(0)
     shim: Connection | None = None
-    shim_spawned: bool = False
+    shim_process: subprocess.Popen[bytes] | None = None
+    """Where this keeper started it."""
     start_wanted: Epoch | None = None
     """A life that is to be started as soon as the shim is here."""
     program: Connection | None = None
@@ -36,6 +38,8 @@ class Ward:
     raised: RaisedNote | None = None
     ending: Ending | None = None
     """Of the life before, or of this one where it is over."""
+    woken: bool = False
+    """The program was stopped and is awake only to write its stacks: what it beats meanwhile is no sign of health."""
     pulse_descriptor: int | None = None
     pulse: Pulse | None = None
     """As last read."""
