@@ -28,14 +28,13 @@ class Detector:
     """The signs of one life. `awake` is the time that the keeper has been awake, as the machine counts it."""
 
     __slots__ = (
-        "_floor", "_policy", "_seen", "_slow_after", "_stuck_after",
+        "_floor", "_policy", "_slow_after", "_stuck_after",
         "beat_at", "first_beat_at", "gap", "heard_awake", "known_gap", "ready", "step", "unsealed",
     )  # fmt: skip
 
     def __init__(self, policy: Policy, floor: Span | None, gap: Span, awake: Span) -> None:
         self._policy = policy
         self._floor = policy.hang_floor if floor is None else floor
-        self._seen = False
         self.ready = False
         self.heard_awake = awake
         self.beat_at: Instant | None = None
@@ -48,8 +47,7 @@ class Detector:
     def take(self, beat: ProgramBeat, now: Instant, awake: Span) -> bool:
         """Hear a beat. Returns whether the longest gap grew enough to be worth remembering."""
         observed = Span(awake - self.heard_awake)
-        explained = min(beat.gap, observed) if self._seen else beat.gap
-        self._seen = True
+        explained = beat.gap if self.gap == 0 else min(beat.gap, observed)
         self.heard_awake = awake
         self.beat_at = now
         self.step = beat.step

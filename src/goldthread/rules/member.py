@@ -209,7 +209,7 @@ class Member:
     # What everything below is made of
 
     def _persist(self, **changes: Any) -> None:
-        self.record = msgspec.structs.replace(self.record, **changes)
+        self.record = msgspec.structs.replace(self.record, gap=self._detector.gap, **changes)
         self.out.append(orders.Persist(self.record))
 
     def _move(self, phase: Phase, reason: str, ending: Ending | None = None, **changes: Any) -> None:
@@ -411,8 +411,10 @@ class Member:
                 self.out.append(orders.PrepareSlot(self.record.name, self.record.epoch, choice.trying.bytes))
             self._check_or_settle(choice)
         if self.record.phase in _AT_REST:
-            self._deposits.press()
-        self._deposit_if_due()
+            self._press_deposit()
+            self._free_if_at_peace()
+        else:
+            self._deposit_if_due()
 
     def _take_inventory(self, copies: tuple[Copy, ...]) -> None:
         """Learn what there is. Epochs never decrease, even if the journal forgot some."""
@@ -514,7 +516,8 @@ class Member:
                 return f"this is the first life of {record.name}"
             if record.floor == record.epoch:
                 return f"{life} starts over, as asked: the commits of earlier lives are not used any more"
-            return f"{life} starts from the beginning: no earlier life has sealed a commit"
+            since = f"since life {record.floor}, which started over," if record.floor > 0 else "before it"
+            return f"{life} starts from the beginning: no life {since} has sealed a commit"
         sentence = f"{life} goes on from {copy.commit} ({copy.level.value}{self._age_at_death(copy.commit)})"
         remark = choice.remark()
         if remark:
@@ -558,7 +561,7 @@ class Member:
         detector = self._detector
         is_first = detector.first_beat_at is None and event.first_beat_at is not None
         if detector.take(event, self.now, self.awake):
-            self._persist(gap=detector.gap)
+            self._persist()
         if is_first and all(name != "first new step" for name, _ in self.life.moments):
             self._persist_life("first new step", event.first_beat_at)
         if self.record.phase is Phase.STUCK:
@@ -641,8 +644,7 @@ class Member:
         """Its user wants it to end."""
         if self.record.phase is Phase.WAITING:
             self._move(Phase.ENDED, "its user stopped it before it was started again")
-            self._press_deposit()
-            self._free_if_at_peace()
+            self._survey()
             return
         told = self.record.told or EndingKind.STOPPED
         self._tell_to_end(signal, escalate, f"its user asked it to end (signal {signal})", told)
@@ -702,8 +704,7 @@ class Member:
         else:
             self._follow(ending, death)
         if self.record.phase in _AT_REST:
-            self._press_deposit()
-            self._free_if_at_peace()
+            self._survey()
 
     def _follow(self, ending: Ending, death: str) -> None:
         """A supervised life died: start the next, now or later, or give up."""
@@ -773,7 +774,8 @@ class Member:
     # The vault
 
     def on_deposited(self, event: events.CommitDeposited) -> None:
-        if self._deposits.under_way != event.commit:
+        under_way = self._deposits.under_way
+        if under_way is None or event.commit < under_way:
             return
         record, was_failing = self.record, self._deposits.failing
         self._vault |= {event.commit}
@@ -796,12 +798,12 @@ class Member:
 
     def _free_if_at_peace(self) -> None:
         """What ended in peace needs no memory any more, once the vault has it."""
-        if self.record.phase is Phase.ENDED and not self._is_deposit_wanted():
+        if self.record.phase is Phase.ENDED and self._lists == 0 and not self._is_deposit_wanted():
             self.out.append(orders.FreeSlots(self.record.name, Epoch(self.record.epoch + 1)))
             self.sealed = None
 
     def on_deposit_failed(self, event: events.DepositFailed) -> None:
-        if self._deposits.under_way != event.commit:
+        if self._deposits.under_way is None:
             return
         if not self._deposits.failing:
             text = f"{event.commit} of {self.record.name} could not be taken to the vault: {event.text}"

@@ -180,7 +180,9 @@ class Refuse(msgspec.Struct, frozen=True, tag=True):
 
 
 class Deposit(msgspec.Struct, frozen=True, tag=True):
-    """Write the newest sealed commit to the vault; answered by `CommitDeposited` or `DepositFailed`."""
+    """Write this commit, or the newest of its life if that is newer by now, to the vault.
+
+    Answered by `CommitDeposited`, which names what was written, or `DepositFailed`."""
 
     member: MemberName
     commit: CommitId

@@ -253,7 +253,7 @@ class Heals(Checker):
             if not is_there:
                 raise self.broken(f"{home.name} is {phase.value}, and no program of it lives: {reason}")
         elif phase is Phase.LIMBO:
-            spent = self._deaths.get(home.name, 0) > home.budget.restarts
+            spent = self._deaths.get(home.name, 0) + self.world.keeper_deaths > home.budget.restarts
             if not (spent or home.name in self._lost or not home.can_start or "could not be started" in reason):
                 raise self.broken(f"{home.name} is in limbo, and its budget is not spent: {reason}")
         elif phase is Phase.DOWN:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from goldthread.names import Epoch, Span, Step, milliseconds, seconds
+from goldthread.names import Span, Step, milliseconds, seconds
 from goldthread.report import Ending, EndingKind
 from goldthread.rules import events
 from goldthread.sim.things import GARBAGE, Program, Store
@@ -198,13 +198,12 @@ def run_fresh(world: World, home: Home) -> None:
 def _run(world: World, home: Home, fresh: bool) -> None:
     if world.machine is None or home.programs:
         return
-    view = world.machine.view(home.name)
-    epoch = Epoch(0) if view is None else view.epoch
+    before = world.records.get(home.name)
     world.tell(f"the user runs {home.name}{' --fresh' if fresh else ''}")
     home.asked_stop = False
     world.give(events.RunAsked(world.ticket(), home.name, home.budget, fresh))
-    after = None if world.machine is None else world.machine.view(home.name)
-    if fresh and after is not None and after.epoch > epoch:
+    record = world.records.get(home.name)
+    if fresh and record is not None and record.floor > (0 if before is None else before.floor):
         home.asked_fresh = True
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from goldthread.names import CommitId, Level, MemberName, milliseconds
+from goldthread.names import CommitId, MemberName, milliseconds
 from goldthread.report import Ending, EndingKind
 from goldthread.rules import events, orders
-from goldthread.rules.events import Copy
-from goldthread.sim.things import File, Program, Shim, Slot, Store
+from goldthread.sim.things import COMMIT_BYTES, File, Program, Shim, Slot, Store
 
 if TYPE_CHECKING:
     from goldthread.sim.world import Home, World
@@ -150,21 +149,22 @@ class Hands:
 
     def _deposit(self, order: orders.Deposit) -> None:
         world, home = self._world, self._home(order.member)
-        slot = world.find(home, Copy(order.commit, Level.SEALED, 0))
-        if isinstance(slot, Slot):
+        sealed = [slot for slot in world.shelf.get(home.name, ()) if slot.epoch == order.commit.epoch and slot.commit]
+        slot = max(sealed, key=lambda slot: slot.commit or order.commit, default=None)
+        if slot is not None:
             slot.pins += 1
         delay = world.random.uniform(0.2, 1.8) * home.vault_delay
         world.keeper_after(delay, self._deposited, home, order.commit, slot)
 
-    def _deposited(self, home: Home, commit: CommitId, slot: Store | None) -> None:
-        if isinstance(slot, Slot):
+    def _deposited(self, home: Home, commit: CommitId, slot: Slot | None) -> None:
+        if slot is not None:
             slot.pins -= 1
-        if slot is None or not slot.whole or home.vault_full:
+        if slot is None or slot.commit is None or not slot.whole or home.vault_full:
             text = "the disk is full" if home.vault_full else "no whole slot holds it"
             self._world.give(events.DepositFailed(home.name, commit, text))
             return
-        home.vault[commit] = File(commit, list(slot.chunks), slot.tainted)
-        self._world.give(events.CommitDeposited(home.name, commit, 1))
+        home.vault[slot.commit] = File(slot.commit, list(slot.chunks), slot.tainted)
+        self._world.give(events.CommitDeposited(home.name, slot.commit, COMMIT_BYTES))
 
     def _trim(self, order: orders.TrimVault) -> None:
         home = self._home(order.member)
@@ -193,5 +193,4 @@ class Hands:
             del world.lives[key]
 
     def _stop_keeper(self, order: orders.StopKeeper) -> None:
-        self._world.keeper_stops += 1
         self._world.kill_keeper("in order")

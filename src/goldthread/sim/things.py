@@ -88,7 +88,7 @@ class Program:
     """A process. It imports, joins, restores, and then works step by step."""
 
     __slots__ = (
-        "alive", "asleep", "beat_at", "beats", "epoch", "first_beat_at", "gap", "hung", "joins", "left", "member",
+        "alive", "asleep", "beat_at", "beats", "epoch", "first_beat_at", "gap", "hung", "is_met", "joins", "left", "member",
         "pace", "pid", "read_beats", "sequence", "slots", "started", "step", "supervised",
         "tainted", "ticket", "told", "unsealed", "writes_left",
     )  # fmt: skip
@@ -108,6 +108,8 @@ class Program:
         """It was stopped for a while, and will go on."""
         self.hung = False
         """It will never beat again."""
+        self.is_met = True
+        """The keeper of now holds its pulse."""
         self.left = False
         self.joins = True
         self.ticket: int | None = None

@@ -81,7 +81,7 @@ class World:
         self.handled = 0
         self.quiet = False
         """Faults have stopped."""
-        self.keeper_stops = 0
+        self.keeper_deaths = 0
         self.orders_left: int | None = None
         """The keeper dies after so many orders more."""
         self._make_machine = machine
@@ -190,7 +190,7 @@ class World:
 
     def read_pulses(self, home: Home) -> None:
         for program in home.programs:
-            if program.epoch is None or program.left:
+            if program.epoch is None or program.left or not program.is_met:
                 continue
             if program.beats != program.read_beats:
                 program.read_beats = program.beats
@@ -228,6 +228,7 @@ class World:
         """The keeper dies at once, and all that only it held is gone."""
         self.tell(f"the keeper dies {how}")
         self.machine = None
+        self.keeper_deaths += 1
         self.orders_left = None
         self._paused = False
         self._backlog = []
@@ -252,8 +253,7 @@ class World:
             if home.shim is not None:
                 self.keeper_after(self.random.uniform(0.01, 0.5) * grace, self._return_shim, home, home.shim)
             for program in home.programs:
-                program.told = None
-                program.read_beats = 0
+                program.is_met = False
                 self.keeper_after(self.random.uniform(0.01, 0.5) * grace, self._return_program, home, program)
 
     def _return_shim(self, home: Home, shim: Shim) -> None:
@@ -261,6 +261,7 @@ class World:
             return
         self._hand_over(home, shim.slots)
         if shim.program is not None:
+            self._meet(shim.program)
             self.give(events.LifeFound(home.name, shim.program.epoch or shim.started, shim.program.pid))
         elif shim.ended is not None:
             self.give(events.LifeEnded(home.name, shim.started, shim.ended))
@@ -269,10 +270,18 @@ class World:
         if not program.alive:
             return
         self._hand_over(home, program.slots)
+        self._meet(program)
         if program.epoch is not None and not program.left:
             self.give(events.LifeFound(home.name, program.epoch, program.pid))
         elif program.ticket is not None:
             self.ask_to_join(home, program)
+
+    def _meet(self, program: Program) -> None:
+        """The keeper has its pulse now, and reads it from the start."""
+        if not program.is_met:
+            program.is_met = True
+            program.told = None
+            program.read_beats = 0
 
     def _hand_over(self, home: Home, slots: list[Slot]) -> None:
         held = self.shelf.setdefault(home.name, [])
