@@ -51,6 +51,8 @@ class Happening(msgspec.Struct, frozen=True):
     outcome: str
     lost_steps: int
     """Sealed steps that had to be made again."""
+    then: str = ""
+    """From where the next life went on, and why, as it was told itself."""
     phases: tuple[PhaseTime, ...] = ()
     """Of the next life, as the keeper measured them."""
     seconds: float = 0.0
@@ -124,7 +126,10 @@ class _Demo:
             lambda report: report if report.phase is Phase.RUNNING and (report.step or 0) >= step else None,
         )
         happening = fault(before)
-        self._line(happening.step, happening.event, happening.outcome, at=happening.at)
+        lost = f"lost {amount(happening.lost_steps, 'step')}" if happening.lost_steps else "lost nothing"
+        self._line(happening.step, happening.event, f"{happening.outcome}; {lost}", at=happening.at)
+        if happening.then:
+            self._say(paint(f"{'':22}{happening.then}", "dim", stream=self._stream))
         return happening
 
     # The faults
@@ -133,7 +138,25 @@ class _Demo:
         return self._die(before, "killed (SIGKILL)", lambda pid: os.kill(pid, signal.SIGKILL))
 
     def _hang(self, before: MemberReport) -> Happening:
-        return self._die(before, "hung (SIGSTOP)", lambda pid: os.kill(pid, signal.SIGSTOP))
+        """Stop the program. Taking its stacks wakes it: either it is ended then, or it goes on by itself."""
+        event, pid, at = "hung (SIGSTOP)", _pid_of(before), monotonic()
+        os.kill(pid, signal.SIGSTOP)
+        stopped = self._stage.wait("it to stop", lambda now: now if _is_stopped(pid) else None)
+        after = self._stage.wait(
+            "a new step after the hang",
+            lambda now: now if _has_new_step(now, before.epoch) or (now.step or 0) > (stopped.step or 0) else None,
+        )
+        if after.epoch > before.epoch:
+            return self._death(before.epoch, event, at, monotonic())
+        whole = monotonic() - at
+        return Happening(
+            at=round(at - self._began, 3),
+            step=Step(stopped.step or 0),
+            event=event,
+            outcome=f"found stuck, woken to take its stacks, on its way again after {lasting(seconds(whole))}",
+            lost_steps=0,
+            seconds=round(whole, 4),
+        )
 
     def _flip(self, before: MemberReport) -> Happening:
         def fault(pid: int) -> None:
@@ -151,16 +174,19 @@ class _Demo:
         at = monotonic()
         fault(_pid_of(before))
         self._stage.wait("the next life's first new step", lambda now: _has_new_step(now, before.epoch))
-        back = monotonic()
-        dead, life = self._two_lives(Epoch(before.epoch + 1))
+        return self._death(before.epoch, event, at, monotonic())
+
+    def _death(self, epoch: Epoch, event: str, at: float, back: float) -> Happening:
+        """What the death of life `epoch` cost."""
+        dead, life = self._two_lives(Epoch(epoch + 1))
         reached = Step(dead.reached or 0)
-        restored = life.restored.step if life.restored else 0
         return Happening(
             at=round(at - self._began, 3),
             step=reached,
             event=event,
-            outcome=_death_words(dead, life, Span(round((back - at) * 1e9))),
-            lost_steps=reached - restored,
+            outcome=_death_words(dead, life, seconds(back - at)),
+            then=life.restored_reason,
+            lost_steps=reached - (life.restored.step if life.restored else 0),
             phases=life.phases,
             seconds=round(back - at, 4),
         )
@@ -183,7 +209,7 @@ class _Demo:
             step=Step(before.step or 0),
             event="keeper killed (SIGKILL)",
             outcome=f"another took over after {lasting(seconds(back - at))}; the program made {amount(alone, 'step')}"
-            " meanwhile and lost nothing",
+            " meanwhile",
             lost_steps=0,
             seconds=round(back - at, 4),
         )
@@ -226,11 +252,13 @@ def _death_words(dead: LifeReport, life: LifeReport, whole: Span) -> str:
     """What came of a death, in one line."""
     times = {phase.phase: phase.span for phase in life.phases}
     cause = dead.ending.kind.value if dead.ending else "no cause known"
-    seen = f"seen after {lasting(times['seen'])}" if "seen" in times else "seen"
-    return (
-        f"{seen} ({cause}), first new step after {lasting(whole)}"
-        f" (its imports {lasting(times.get('imports', Span(0)))}); from {life.restored}, lost: {dead.lost}"
-    )
+    seen = f"seen within {lasting(times['seen'])}" if "seen" in times else "seen"
+    imports = lasting(times.get("imports", Span(0)))
+    return f"{seen} ({cause}), first new step after {lasting(whole)}, {imports} of it imports"
+
+
+def _is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def _has_new_step(now: MemberReport, dead: Epoch) -> bool | None:

@@ -1,0 +1,142 @@
+"""`goldthread status` and `why` answer in their first line; rendering is a pure function of the report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from goldthread.cli.status import answer, details, is_safe, summary
+from goldthread.cli.why import headline, tell_life
+from goldthread.names import CommitId, Epoch, MemberName, Step, milliseconds, seconds
+from goldthread.report import (
+    CommitReport,
+    Ending,
+    EndingKind,
+    LifeReport,
+    MemberReport,
+    Phase,
+    PhaseTime,
+    Vitals,
+)
+
+SEALED = CommitReport(CommitId(Epoch(3), Step(412), 112), seconds(0.2), 1 << 20)
+DEPOSITED = CommitReport(CommitId(Epoch(3), Step(300), 1), seconds(180), 1 << 20)
+
+
+def member(**changes: Any) -> MemberReport:
+    facts: dict[str, Any] = {
+        "name": MemberName("walk"),
+        "vitals": Vitals.WELL,
+        "phase": Phase.RUNNING,
+        "reason": "life 3 of walk goes on",
+        "epoch": Epoch(3),
+        "pid": 77,
+        "supervised": True,
+        "step": Step(412),
+        "beat_age": seconds(0.2),
+        "sealed": SEALED,
+        "deposited": DEPOSITED,
+        "unsealed": 0,
+        "deaths": 2,
+        "restarts_left": 3,
+        "slot_bytes": 3 << 20,
+        "alarms": (),
+    }
+    return MemberReport(**(facts | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({}, "walk is safe: step 412 sealed 0.2 s ago, step 300 deposited 3 min ago, life 3"),
+        (
+            {"sealed": None, "deposited": None, "epoch": Epoch(1)},
+            "walk has nothing safe yet: no commit so far, life 1",
+        ),
+        (
+            {"unsealed": 2},
+            "walk is not safe: 2 commits went by unsealed; step 412 sealed 0.2 s ago, step 300 deposited 3 min ago",
+        ),
+        (
+            {"phase": Phase.ENDED, "sealed": None},
+            "walk has ended and is safe: step 300 deposited 3 min ago, life 3",
+        ),
+        (
+            {"vitals": Vitals.LIMBO, "phase": Phase.LIMBO, "reason": "6 deaths", "deposited": None},
+            "walk is in limbo: 6 deaths; kept: step 412 sealed 0.2 s ago",
+        ),
+        (
+            {"vitals": Vitals.STUCK, "reason": "no beat for 61 s", "sealed": None, "deposited": None},
+            "walk is stuck: no beat for 61 s; no commit so far",
+        ),
+    ],
+)
+def test_the_first_line_says_whether_the_work_is_safe(changes: dict[str, Any], sentence: str) -> None:
+    assert answer(member(**changes)) == sentence
+
+
+def test_many_members_are_summed_up_and_the_first_ill_one_is_named() -> None:
+    ill = member(name=MemberName("run"), vitals=Vitals.DOWN, phase=Phase.DOWN, reason="it died")
+    assert summary([member(), member(name=MemberName("run"))]) == "2 members, all safe"
+    assert summary([member(), ill]).startswith("1 of 2 members needs a look: run is down: it died")
+    assert summary([]).startswith("no member yet")
+    assert not is_safe(ill)
+
+
+def test_details_name_a_process_only_where_one_runs() -> None:
+    assert any("process 77" in line for line in details(member()))
+    assert not any("process" in line for line in details(member(vitals=Vitals.LIMBO, phase=Phase.LIMBO)))
+
+
+def life(**changes: Any) -> LifeReport:
+    facts: dict[str, Any] = {
+        "member": MemberName("walk"),
+        "epoch": Epoch(2),
+        "began": 1e9,
+        "ended": 1e9 + 65,
+        "pid": 77,
+        "restored": CommitId(Epoch(1), Step(150), 150),
+        "restored_from": "sealed",
+        "restored_reason": "life 2 of walk goes on from step 150 of life 1 (sealed)",
+        "reached": Step(300),
+        "ending": Ending(EndingKind.EXCEPTION, "ValueError: x is negative", "File a.py\n  y", 1),
+        "lost": "the work since step 300",
+        "phases": (
+            PhaseTime("seen", milliseconds(1)),
+            PhaseTime("imports", milliseconds(380)),
+            PhaseTime("first new step", milliseconds(19)),
+        ),
+    }
+    return LifeReport(**(facts | changes))
+
+
+def test_a_life_is_told_from_its_beginning_to_what_its_end_cost() -> None:
+    told = tell_life(life())
+    assert told[0].startswith("life 2  began 2001-09-")
+    assert told[1:] == [
+        "  from    life 2 of walk goes on from step 150 of life 1 (sealed)",
+        "  took    seen             1.0 ms",
+        "          imports          380 ms ████████████████████████████",
+        "          first new step    19 ms █",
+        "          all              400 ms",
+        "  reached step 300",
+        "  ended   exception after 65 s: ValueError: x is negative",
+        "          File a.py",
+        "            y",
+        "  lost    the work since step 300",
+    ]
+
+
+def test_a_life_that_goes_on_is_told_so() -> None:
+    assert tell_life(life(ending=None, ended=None, lost="", phases=(), reached=None))[2:] == [
+        "  reached no commit",
+        "  ended   not yet, as far as is known",
+    ]
+
+
+def test_the_headline_counts_deaths_by_cause() -> None:
+    killed = life(ending=Ending(EndingKind.SIGNAL, "signal 9 (SIGKILL)", "", -9))
+    running = life(epoch=Epoch(4), ending=None, reached=Step(412))
+    said = headline(MemberName("walk"), [killed, killed, life(), running])
+    assert said == "walk: 4 lives (2 x signal, 1 x exception); the newest is at step 412"
