@@ -71,13 +71,14 @@ class Ears:
         )
         view = self._keeper.machine.view(request.member)
         if view is not None and view.pid == request.pid:
+            if ward.oom_kills_before is None:
+                ward.oom_kills_before = vmstat_oom_kills()
             self.follow(ward, view.epoch, request.pid)
 
     def follow(self, ward: Ward, epoch: Epoch, pid: int) -> None:
         """Watch the process of a life. The end of one with a shim is told by the shim, which knows its status."""
         ward.epoch, ward.pid = epoch, pid
         self._keeper.remember_process(ward)
-        ward.oom_kills_before = vmstat_oom_kills()
         if ward.shim is None and ward.pidfd is None:
             self._follow_alone(ward, epoch, pid)
 
@@ -104,7 +105,8 @@ class Ears:
         """A life's process is gone: a last look at its pulse, then the cause."""
         ward.woken = False
         self.look(ward)
-        host_kills = vmstat_oom_kills() - ward.oom_kills_before
+        before = ward.oom_kills_before
+        host_kills = vmstat_oom_kills() - before if before is not None else 0
         group_kills = ward.group.oom_kills() if ward.group is not None else None
         ending = classify(status, ward.raised, OomEvidence(group_kills, host_kills), last_words)
         self._keeper.tell(events.LifeEnded(ward.member, epoch, ending))
@@ -204,6 +206,7 @@ class Ears:
     def _find_life(self, ward: Ward, note: messages.ShimNote) -> None:
         """A shim came back from before this keeper: its program runs, or ended while no keeper was there."""
         ward.epoch = note.epoch
+        ward.group, _ = LifeGroup.make(f"{ward.member}-{note.epoch}", self._keeper.home.path)
         if note.pid is not None:
             self._keeper.tell(events.LifeFound(ward.member, note.epoch, note.pid))
             self.follow(ward, note.epoch, note.pid)
@@ -230,6 +233,7 @@ class Ears:
         if ward.group is not None and not ward.group.add(note.pid):
             ward.group.remove()
             ward.group = None
+        ward.oom_kills_before = vmstat_oom_kills()
         self.follow(ward, note.epoch, note.pid)
 
     def _life_not_started(

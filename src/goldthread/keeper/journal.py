@@ -150,12 +150,6 @@ class Journal:
         rows = self._rows("SELECT began, ended, record FROM lives WHERE name = ? ORDER BY epoch", member)
         return [_life_report(began, ended, _decode_life(record)) for began, ended, record in rows]
 
-    def newest_lives(self) -> list[LifeRecord]:
-        """The two newest lives of each member, as they were written: what a new keeper must know of them."""
-        names = [name for (name,) in self._rows("SELECT DISTINCT name FROM lives ORDER BY name")]
-        newest = "SELECT record FROM lives WHERE name = ? ORDER BY epoch DESC LIMIT 2"
-        return [_decode_life(record) for name in names for (record,) in self._rows(newest, name)]
-
     def note(self, member: MemberName | None, level: AlarmLevel, text: str, wall: float) -> None:
         """Remember a sentence, of a member or (None) of the keeper. The oldest go when there are too many."""
         with self._transaction():

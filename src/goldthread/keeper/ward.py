@@ -33,8 +33,8 @@ class Ward:
     pidfd: int | None = None
     """Of a program without a shim."""
     group: LifeGroup | None = None
-    oom_kills_before: int = 0
-    """Of the whole host, when the life began."""
+    oom_kills_before: int | None = None
+    """Of the whole host, when the life began; None where that was before this keeper."""
     raised: RaisedNote | None = None
     ending: Ending | None = None
     """Of the life before, or of this one where it is over."""
@@ -54,6 +54,7 @@ class Ward:
         """Turn to a new life: what is known of the one before is let go."""
         self.epoch = epoch
         self.raised = None
+        self.oom_kills_before = None
         self.pid = None
         self.program = None
         self.drop_pulse()
