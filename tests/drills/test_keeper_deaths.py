@@ -50,7 +50,7 @@ def test_keeper_killed_again_and_again(stage: Stage) -> None:
         stage.until_step(step)
         stage.kill_keeper()
     assert stage.end_digest() == undisturbed(STEPS)
-    assert len(stage.lives()) == 1
+    assert len(stage.lives()) == 1, stage.home.log.read_text()
 
 
 def test_two_keepers_started_at_once(stage: Stage) -> None:

@@ -150,6 +150,14 @@ class Journal:
         rows = self._rows("SELECT began, ended, record FROM lives WHERE name = ? ORDER BY epoch", member)
         return [_life_report(began, ended, _decode_life(record)) for began, ended, record in rows]
 
+    def newest_lives(self) -> list[LifeRecord]:
+        """The two newest lives of each member: what a new keeper must know of them."""
+        rows = self._rows(
+            "SELECT record FROM lives AS life WHERE"
+            " (SELECT count(*) FROM lives WHERE name = life.name AND epoch > life.epoch) < 2"
+        )
+        return [_decode_life(record) for (record,) in rows]
+
     def note(self, member: MemberName | None, level: AlarmLevel, text: str, wall: float) -> None:
         """Remember a sentence, of a member or (None) of the keeper. The oldest go when there are too many."""
         with self._transaction():
