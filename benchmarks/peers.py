@@ -153,7 +153,7 @@ def run_tool(name: str, mib: int) -> dict[str, Any]:
 
 
 def stop_keeper(home: Path) -> None:
-    command = [Path(sys.executable).with_name("goldthread"), "keeper", "stop"]
+    command = [sys.executable, "-m", "goldthread", "keeper", "stop"]
     subprocess.run(command, env=os.environ | {"GOLDTHREAD_HOME": str(home)}, check=True, capture_output=True)
 
 

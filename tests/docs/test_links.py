@@ -39,3 +39,10 @@ def test_pages_name_only_tests_that_are_there() -> None:
             if not path.exists() or not re.search(rf"\bdef {name}\b", path.read_text()):
                 missing.append(f"{page.name}: {name} in {file}")
     assert missing == []
+
+
+def test_the_architecture_names_only_files_that_are_there() -> None:
+    """`keeper/shim.py` in ARCHITECTURE.md is a file of the package."""
+    named = re.findall(r"`([a-z]+/[\w/]+\.py)`", (ROOT / "ARCHITECTURE.md").read_text())
+    assert named
+    assert [file for file in named if not (ROOT / "src" / "goldthread" / file).exists()] == []
