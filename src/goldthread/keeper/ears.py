@@ -80,7 +80,16 @@ class Ears:
         ward.epoch, ward.pid = epoch, pid
         self._keeper.remember_process(ward)
         if ward.shim is None and ward.pidfd is None:
-            self._follow_alone(ward, epoch, pid)
+            view = self._keeper.machine.view(ward.member)
+            if view is not None and view.supervised:
+                # After a keeper's death the shim comes back in a moment, and it alone will know the exit status.
+                self._keeper.loop.after(self._keeper.policy.return_grace, lambda: self._miss_shim(ward, epoch))
+            else:
+                self._follow_alone(ward, epoch, pid)
+
+    def _miss_shim(self, ward: Ward, epoch: Epoch) -> None:
+        if ward.shim is None and ward.pidfd is None and ward.epoch == epoch and ward.pid is not None:
+            self._follow_alone(ward, epoch, ward.pid)
 
     def _follow_alone(self, ward: Ward, epoch: Epoch, pid: int) -> None:
         try:
@@ -188,6 +197,7 @@ class Ears:
         ward = keeper.ward(member)
         self._members[connection] = member
         ward.shim = connection
+        self._stop_following(ward)
         held = list(descriptors)
         if note.pulse:
             pulse = held.pop(0)
