@@ -300,8 +300,8 @@ def _jax(walk: Walk, thing: Any) -> None:
 
 def keep_other(walk: Walk, thing: object) -> None:
     """What no handler knows: its buffer, its pickle where that is allowed, or a refusal."""
-    try:
-        view = memoryview(thing)  # type: ignore[arg-type]
+    try:  # A subclass of ndarray may hold more than its buffer, a mask for instance.
+        view = None if isinstance(thing, np.ndarray) else memoryview(thing)  # type: ignore[arg-type]
     except (TypeError, ValueError, BufferError):
         view = None
     if view is not None and "O" not in view.format:

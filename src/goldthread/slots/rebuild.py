@@ -135,9 +135,9 @@ def _array(rebuilder: Rebuilder, node: Node, place: str) -> Array:
     if rebuilder.map:
         return view
     made = np.empty_like(view, order="K")
-    if view.nbytes < _FILL_BYTES:
+    if view.nbytes < _FILL_BYTES and view.dtype.names is None:
         np.copyto(made, view)
-    else:
+    else:  # As bytes: a copy of records would leave out what lies between their fields.
         rebuilder.later(made, view)
     return made
 

@@ -1,0 +1,315 @@
+"""Commits: at every instant the newest sealed one is whole, whatever interrupts the writer."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from images import MEMBER, fresh_slot, new_writer, newest_image, sealed
+
+from goldthread.errors import CannotStore, CommitDamaged, NoRoom
+from goldthread.names import CommitId, Epoch, Step
+from goldthread.program import writer as writer_module
+from goldthread.program.pour import read
+from goldthread.program.writer import Writer
+from goldthread.slots.copying import PayloadCopy
+from goldthread.slots.slot import Slot, make_slot
+from goldthread.wire.image import damaged_chunks, read_header
+
+MIB = 1 << 20
+
+
+def content(image: memoryview) -> Any:
+    return read(image, map=False, pickle=False, checked=False)
+
+
+def write(writer: Writer, state: object, step: int) -> CommitId:
+    commit = writer.write(state, Step(step), generators=False)
+    assert commit is not None
+    return commit
+
+
+def test_each_commit_is_sealed_when_the_call_returns() -> None:
+    """With its name, whole, and the one before it still there."""
+    writer = new_writer()
+    values = np.zeros(400_000)
+    for step in range(7):
+        values[step * 1000] = step
+        commit = write(writer, {"step": step, "values": values}, step)
+        assert CommitId(Epoch(1), Step(step), step + 1) == commit == writer.newest
+        images = sealed(writer)
+        assert list(range(max(1, step - 1), step + 2)) == [header.sequence for header in images]
+        for header, image in images.items():
+            assert [] == damaged_chunks(image, header)
+            assert header.step == content(image)["step"]
+        assert values.tobytes() == content(newest_image(writer))["values"].tobytes()
+
+
+def test_only_what_changed_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once a chunk was seen not to change, it is hashed and left alone."""
+    writer, values = new_writer(), np.zeros(MIB)
+    for step in range(6):
+        write(writer, values, step)
+    copied = []
+    copy_piece = PayloadCopy._copy_piece
+    monkeypatch.setattr(
+        PayloadCopy, "_copy_piece", lambda self, piece: (copied.append(piece.at), copy_piece(self, piece))
+    )
+    values[300_000] = 1
+    write(writer, values, 6)
+    assert [300_000 * 8 // (256 << 10) * (256 << 10)] == copied
+    assert values.tobytes() == content(newest_image(writer)).tobytes()
+
+
+@pytest.mark.parametrize("megabytes", [1, 40])
+def test_states_that_grow_shrink_and_change_shape_are_stored_exactly(megabytes: int) -> None:
+    """With slots made anew when they are too small, and with one thread or two."""
+    writer, chance = new_writer(), np.random.default_rng(3)
+    for step in range(8):
+        size = int(megabytes * MIB * chance.uniform(0.1, 1)) // 8
+        state = {"big": chance.random(size), "some": [chance.random(7) for _ in range(step)], f"key{step % 3}": step}
+        write(writer, state, step)
+        back = content(newest_image(writer))
+        assert list(state) == list(back)
+        assert state["big"].tobytes() == back["big"].tobytes()
+        assert all(map(np.array_equal, state["some"], back["some"]))
+
+
+def test_equal_states_have_equal_bytes_whatever_the_slot_held_before() -> None:
+    """What lies between buffers is zero."""
+    first, second = new_writer(), new_writer()
+    state = {"a": np.ones(5, "f4"), "b": np.ones(9), "c": np.ones(40_001, "i1"), "d": np.ones(3, "u1")}
+    for step in range(3):
+        write(second, {"noise": np.full(50_000, 255, "u1")}, step)
+    write(first, state, 1)
+    write(second, state, 3)
+    payloads = []
+    for writer in (first, second):
+        header, image = list(sealed(writer).items())[-1]
+        payloads.append(bytes(image[4096 : header.manifest_at]))
+    assert payloads[0] == payloads[1]
+
+
+def test_what_cannot_be_stored_leaves_every_commit() -> None:
+    """Nothing is written, and the next commit is right."""
+    writer = new_writer()
+    write(writer, [1], 1)
+    with pytest.raises(CannotStore):
+        writer.write([1, print], Step(2), generators=False)
+    assert Step(1) == writer.newest.step if writer.newest else None
+    write(writer, [2], 2)
+    assert [2] == content(newest_image(writer))
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_commit_interrupted_at_any_point_leaves_the_others_whole(large: bool) -> None:
+    """An exception between any two lines of the writer, as a signal handler may raise it."""
+    size = (12 * MIB if large else MIB) // 8
+    lines = 0
+    writer = new_writer()
+    values = np.zeros(size)
+    files = {writer_module.__file__, sys.modules["goldthread.slots.copying"].__file__}
+    step, interrupt_at, done = 0, 1, False
+
+    def trace(frame: Any, event: str, argument: object) -> Any:
+        nonlocal lines
+        if frame.f_code.co_filename not in files:
+            return None
+        if event == "line":
+            lines += 1
+            if lines == interrupt_at:
+                raise Interrupted
+        return trace
+
+    for step in range(4):
+        values[:] = step
+        write(writer, {"step": step, "values": values}, step)
+    while not done:
+        step += 1
+        values[:] = step
+        before, lines = writer.newest, 0
+        sys.settrace(trace)
+        try:
+            writer.write({"step": step, "values": values}, Step(step), generators=False)
+            done = True
+        except Interrupted:
+            pass
+        finally:
+            sys.settrace(None)
+        assert writer.newest is not None
+        assert before is not None
+        assert writer.newest >= before
+        header, image = list(sealed(writer).items())[-1]
+        assert writer.newest == header.commit
+        back = content(image)
+        assert header.step == back["step"]
+        assert np.all(back["values"] == header.step)
+        assert len({header.sequence for header in sealed(writer)}) == len(sealed(writer)) >= 2
+        interrupt_at += 1 if interrupt_at < 150 else 23
+
+
+def test_the_checksums_hold_while_another_thread_changes_the_arrays() -> None:
+    """They are those of the bytes in the slot, not of the bytes in the program."""
+    writer, values, stop = new_writer(), np.zeros(16 * MIB // 8), threading.Event()
+
+    def change() -> None:
+        while not stop.is_set():
+            values[:: 1 << 12] += 1
+
+    changer = threading.Thread(target=change)
+    changer.start()
+    try:
+        for step in range(12):
+            write(writer, values, step)
+            header, image = list(sealed(writer).items())[-1]
+            assert [] == damaged_chunks(image, header)
+    finally:
+        stop.set()
+        changer.join()
+
+
+def test_without_a_keeper_commits_go_on_in_the_slots_there_are() -> None:
+    """None where there is none that may be overwritten; no commit is lost."""
+    makers: list[int | None] = [1, None, None]
+    writer = Writer(
+        MEMBER, Epoch(1), slots_most=3, pickle=False,
+        new_slot=lambda index, size: fresh_slot(index, size) if makers.pop(0) else None,
+    )  # fmt: skip
+    write(writer, [1], 1)
+    assert writer.write([2], Step(2), generators=False) is None
+    assert writer.write([3], Step(3), generators=False) is None
+    makers += [1, None, None]
+    write(writer, [4], 4)
+    assert CommitId(Epoch(1), Step(5), 3) == write(writer, [5], 5)
+    assert [[4], [5]] == [content(image) for image in sealed(writer).values()]
+
+
+def test_where_memory_is_short_the_slots_there_are_serve() -> None:
+    """`NoRoom` is raised only where no slot is large enough, and then nothing is lost."""
+
+    def small_slot(index: int, size: int) -> int:
+        if size > MIB or index == 2:
+            raise NoRoom("too little memory")
+        return make_slot("small", size)
+
+    writer = Writer(MEMBER, Epoch(1), slots_most=3, new_slot=small_slot, pickle=False)
+    for step in range(5):
+        write(writer, [step], step)
+    with pytest.raises(NoRoom):
+        writer.write(np.zeros(MIB), Step(5), generators=False)
+    assert [[3], [4]] == [content(image) for image in sealed(writer).values()]
+    write(writer, [6], 6)
+    assert [6] == content(newest_image(writer))
+
+
+READER = """
+import sys
+from goldthread.slots.pins import open_for_pins, pin_for_reading
+for descriptor in map(int, sys.argv[1:]):
+    assert pin_for_reading(open_for_pins(descriptor, writing=False))
+print("pinned", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_slot_that_is_read_is_not_overwritten() -> None:
+    """Another is taken; where all are read, the writer waits for the reader."""
+    writer = new_writer()
+    for step in range(3):
+        write(writer, [step], step)
+    by_step = {read_header(slot.image).step: slot for slot in writer.slots.values()}  # type: ignore[union-attr]
+    read_slots = [by_step[Step(0)], by_step[Step(1)]]
+    readers = [
+        subprocess.Popen(
+            [sys.executable, "-c", READER, str(slot.descriptor)],
+            pass_fds=[slot.descriptor], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for slot in read_slots
+    ]  # fmt: skip
+    for reader in readers:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "pinned\n"
+    done = threading.Event()
+    waiting = threading.Thread(target=lambda: (write(writer, [3], 3), done.set()))
+    waiting.start()
+    assert not done.is_set()
+    assert [0, 1, 2] == sorted(header.step for header in sealed(writer))
+    readers[0].communicate("go on\n")
+    waiting.join()
+    assert [1, 2, 3] == sorted(header.step for header in sealed(writer))
+    readers[1].communicate("go on\n")
+
+
+KILLED = """
+import os, sys, numpy as np
+from goldthread.names import *
+from goldthread.program.writer import Writer
+slots = iter(map(int, sys.argv[1:]))
+writer = Writer(MemberName("walk"), Epoch(1), slots_most=3, new_slot=lambda index, size: next(slots), pickle=False)
+big, small, step = np.zeros(1 << 19), [np.zeros(100) for _ in range(300)], 0
+while True:
+    step += 1
+    big[:] = step
+    for array in small:
+        array[:] = step
+    writer.write({"step": step, "big": big, "small": small, "text": "x" * (step % 50)}, Step(step), True)
+    os.write(1, step.to_bytes(8, "little"))
+"""
+
+
+def test_a_writer_killed_at_any_instant_leaves_one_newest_whole_commit(tmp_path: Path) -> None:
+    """Forty times kill -9: the newest commit is whole, is the last one told or newer, and holds what its step must."""
+    chance = random.Random(5)
+    for _ in range(40):
+        slots = [make_slot("killed", 6 * MIB) for _ in range(3)]
+        program = subprocess.Popen(
+            [sys.executable, "-c", KILLED, *map(str, slots)], pass_fds=slots, stdout=subprocess.PIPE
+        )
+        assert program.stdout is not None
+        for _ in range(chance.randrange(1, 40)):
+            told = int.from_bytes(program.stdout.read(8), "little")
+        threading.Event().wait(chance.uniform(0, 0.004))
+        program.kill()
+        rest, _ = program.communicate()
+        told = max(told, int.from_bytes(rest[-8:], "little") if rest else 0)
+        whole = []
+        for descriptor in slots:
+            slot = Slot(descriptor, writable=False)
+            header = read_header(slot.image)
+            if header is not None:
+                state = content(slot.image)
+                assert header.step == state["step"]
+                assert np.all(state["big"] == header.step)
+                assert all(np.all(array == header.step) for array in state["small"])
+                assert len(state["text"]) == header.step % 50
+                whole.append(header.sequence)
+            slot.close()
+            os.close(descriptor)
+        assert len(set(whole)) == len(whole)
+        assert told <= max(whole) <= told + 1
+
+
+def test_a_flipped_bit_is_noticed() -> None:
+    """In the payload by its chunk, in the manifest by the root."""
+    writer = new_writer()
+    write(writer, np.ones(MIB // 8), 1)
+    image = newest_image(writer)
+    header = read_header(image)
+    assert header is not None
+    for at in (4096 + 300_000, header.manifest_at + 3):
+        image[at] ^= 1
+        with pytest.raises(CommitDamaged):
+            content(image)
+        image[at] ^= 1
+    assert np.all(content(image) == 1)
