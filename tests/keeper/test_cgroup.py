@@ -99,6 +99,18 @@ def test_a_group_goes_when_its_life_is_over(group: LifeGroup, home: Path, start:
     assert second.remove()
 
 
+def test_groups_of_a_keeper_of_another_session_are_found(group: LifeGroup, home: Path) -> None:
+    """They lie under the group that it was in."""
+    session = group.path.parent.parent / "another-session"
+    left = session / group.path.parent.name / "walk-7"
+    left.mkdir(parents=True)
+    try:
+        assert clear_groups(home, living={group.path.name}) == 1
+        assert not left.parent.exists()
+    finally:
+        session.rmdir()
+
+
 def test_a_program_that_is_gone_cannot_be_added(group: LifeGroup, start: Start) -> None:
     """It is said, not raised: control groups are an extra."""
     program = start(HOLD)

@@ -114,16 +114,25 @@ class LifeGroup:
 
 
 def clear_groups(home: Path, living: Collection[str] = ()) -> int:
-    """Remove the groups that dead lives left, and say how many. For the one keeper of `home`, when it starts."""
+    """Remove the groups that dead lives left, and say how many. For the one keeper of `home`, when it starts.
+
+    The keeper before may have run in another session, so they are looked for everywhere."""
     present = _group_of("self")
     if present is None:
         return 0
-    removed = 0
-    for ground in _grounds(present):
-        place = ground / _place_name(home)
-        groups = [path for path in place.iterdir() if path.is_dir()] if place.is_dir() else []
-        removed += sum(LifeGroup(path, present.unified).remove() for path in groups if path.name not in living)
-    return removed
+    root = next(path for path in (present.path, *present.path.parents) if path.is_mount())
+    groups = [path for place in _places(root, _place_name(home)) for path in place.iterdir() if path.is_dir()]
+    return sum(LifeGroup(path, present.unified).remove() for path in groups if path.name not in living)
+
+
+def _places(root: Path, name: str) -> list[Path]:
+    """The groups of this name; those within another place of ours are not looked into."""
+    found = []
+    for folder, groups, _ in os.walk(root):
+        if name in groups:
+            found.append(Path(folder) / name)
+        groups[:] = [group for group in groups if not group.startswith(_PLACE)]
+    return found
 
 
 def vmstat_oom_kills() -> int:
