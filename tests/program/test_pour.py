@@ -1,0 +1,337 @@
+"""A commit poured into what the program gives: in place where it fits, named where it does not."""
+
+from __future__ import annotations
+
+import array
+import random
+from collections import Counter, OrderedDict, deque
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from images import image_of, new_writer, newest_image
+
+from goldthread.errors import CommitDamaged, DoesNotFit
+from goldthread.names import Step
+from goldthread.program.generators import capture_generators
+from goldthread.program.pour import Poured, pour, read
+from goldthread.wire.image import HEADER_BYTES
+
+
+@dataclass
+class Walker:
+    place: Any
+    speed: Any = 0
+
+
+@dataclass(frozen=True)
+class Rule:
+    size: Any
+
+
+class Pair(NamedTuple):
+    left: Any
+    right: Any = "default"
+
+
+class Model:
+    """Whatever has `state_dict` and `load_state_dict`."""
+
+    def __init__(self, weight: float) -> None:
+        self.weight = np.full(3, weight)
+        self.loads = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"weight": self.weight}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if len(state["weight"]) != len(self.weight):
+            raise ValueError("the weight has another length")
+        self.weight[:] = state["weight"]
+        self.loads += 1
+
+
+def poured(stored: object, initial: object, **options: Any) -> Poured:
+    return pour(image_of(stored), initial, **({"map": False, "pickle": False, "checked": False} | options))
+
+
+@pytest.mark.parametrize("checked", [False, True])
+def test_what_fits_is_filled_in_place(checked: bool) -> None:
+    """Arrays, containers and dataclasses stay the program's own objects."""
+    initial = {
+        "x": np.zeros(MANY),
+        "strided": np.zeros((4, 6))[:, ::2],
+        "column": np.zeros((3, 2), order="F"),
+        "list": [np.zeros(2), 0],
+        "walker": Walker(np.zeros(2)),
+        "deque": deque([0]),
+        "set": {1},
+        "raw": bytearray(b"zz"),
+        "words": array.array("d", [0]),
+        "step": 0,
+        "none": None,
+    }
+    stored = {
+        "x": np.arange(float(MANY)),
+        "strided": np.arange(12.0).reshape(4, 3),
+        "column": np.arange(6.0).reshape(3, 2),
+        "list": [np.ones(2), "text"],
+        "walker": Walker(np.ones(2), 3),
+        "deque": deque([1, 2]),
+        "set": {2, 3},
+        "raw": bytearray(b"abc"),
+        "words": array.array("d", [1, 2]),
+        "step": 7,
+        "none": [1],
+    }
+    before = dict(initial)
+    strided_base = initial["strided"].base
+    result = poured(stored, initial, checked=checked)
+    assert ((), ()) == (result.unknown, result.dropped)
+    assert result.state is initial
+    for key in ("x", "strided", "column", "list", "walker", "deque", "set", "raw", "words"):
+        assert initial[key] is before[key], key
+    for key in ("x", "strided", "column"):
+        assert np.array_equal(stored[key], initial[key]), key
+    assert np.array_equal(strided_base[:, ::2], stored["strided"])
+    assert "text" == initial["list"][1]
+    assert [1.0, 1.0] == initial["walker"].place.tolist() == initial["list"][0].tolist()
+    assert 3 == initial["walker"].speed
+    for key in ("deque", "set", "raw", "words", "step", "none"):
+        assert stored[key] == initial[key], key
+
+
+MANY = 1_500_000
+
+
+def test_new_arrays_have_their_own_memory() -> None:
+    """The slot may be overwritten as soon as `restore` returned."""
+    writer = new_writer()
+    writer.write({"x": np.ones(MANY), "y": np.ones(3), "b": b"q" * 9000}, Step(1), generators=False)
+    image = newest_image(writer)
+    state = read(image, map=False, pickle=False, checked=False)
+    image[HEADER_BYTES:] = bytes(len(image) - HEADER_BYTES)
+    assert np.all(state["x"] == 1)
+    assert np.all(state["y"] == 1)
+    assert b"q" * 9000 == state["b"]
+
+
+def test_mapped_arrays_are_views_that_never_reach_the_slot() -> None:
+    """They can be written, privately."""
+    from goldthread.slots.slot import Slot
+
+    writer = new_writer()
+    writer.write({"x": np.ones(MANY)}, Step(1), generators=False)
+    slot = Slot(writer.slots[0].descriptor, private=True)
+    state = read(slot.image, map=True, pickle=False, checked=True)
+    slot.close()
+    assert not state["x"].flags.owndata
+    state["x"][:] = 2
+    assert np.all(read(newest_image(writer), map=False, pickle=False, checked=False)["x"] == 1)
+    assert np.all(state["x"] == 2)
+
+
+def test_a_key_that_the_commit_does_not_know_keeps_its_value() -> None:
+    """A program that gained a key still restores, and is told; in nested places too."""
+    initial = {"step": 0, "new": [1], "inner": {"a": 0, "b": 5}, "walker": Walker(0, 9)}
+    image_state = {"step": 3, "inner": {"a": 1}, "walker": Walker(1, 2)}
+    result = poured(image_state, initial)
+    assert {"step": 3, "new": [1], "inner": {"a": 1, "b": 5}, "walker": Walker(1, 2)} == result.state
+    assert ('state["inner"]["b"]', 'state["new"]') == result.unknown
+
+
+def test_a_key_that_the_program_does_not_have_is_left_out() -> None:
+    """A program that lost a key still restores, and is told."""
+    shared = np.ones(2)
+    result = poured({"old": {"x": shared}, "step": 3, "kept": shared}, {"step": 0, "kept": np.zeros(2)})
+    assert ["step", "kept"] == list(result.state)
+    assert [1.0, 1.0] == result.state["kept"].tolist()
+    assert ('state["old"]',) == result.dropped
+
+
+def test_what_is_empty_has_no_opinion() -> None:
+    """Empty containers and arrays take whatever was stored, as do tables of data."""
+    initial = {"losses": [], "best": {}, "history": np.zeros(0), "counts": Counter(a=1), "by_id": {1: "a"}}
+    stored = {
+        "losses": [1.0, 2.0], "best": {"score": 1}, "history": np.ones(5), "counts": Counter(b=2), "by_id": {2: "b"},
+    }  # fmt: skip
+    result = poured(stored, initial)
+    assert ([1.0, 2.0], {"score": 1}, 5) == (initial["losses"], initial["best"], len(result.state["history"]))
+    assert 2 == result.state["counts"]["b"]
+    assert "b" == result.state["by_id"][2]
+    assert () == result.dropped
+
+
+@pytest.mark.parametrize(
+    ("stored", "initial", "sentence"),
+    [
+        ({"x": np.zeros(3)}, {"x": np.zeros(4)}, 'state["x"]: the commit has an array of float64 (3,), the program one'),
+        ({"x": np.zeros(3)}, {"x": np.zeros(3, "f4")}, 'state["x"]: the commit has an array of float64 (3,)'),
+        ({"x": [1, 2]}, {"x": {"a": 1}}, 'state["x"]: the commit has a list, the program a dict'),
+        ({"x": np.zeros(3)}, {"x": [0, 0]}, 'state["x"]: the commit has an array, the program a list'),
+        ([Walker(1)], [Rule(1)], "state[0]: the commit has a Walker, the program a Rule"),
+        ([Model(1)], [{"weight": 1}], "state[0]: the commit has a Model, the program a dict"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_does_not_fit_is_refused_and_nothing_is_changed(stored: Any, initial: Any, sentence: str) -> None:
+    """The place, both sides, and the ways out."""
+    first = np.zeros(3)
+    whole = {"first": first, "items": [0], "last": initial}
+    with pytest.raises(DoesNotFit) as caught:
+        poured({"first": np.ones(3), "items": [1], "last": stored}, whole)
+    assert str(caught.value).startswith(sentence.replace("state", 'state["last"]', 1))
+    assert "rollback" in caught.value.hint
+    assert "--fresh" in caught.value.hint
+    assert [0.0, 0.0, 0.0] == first.tolist()
+    assert [0] == whole["items"]
+
+
+def test_a_damaged_chunk_changes_nothing() -> None:
+    """Chunks that nobody checked are checked first."""
+    image = image_of({"x": np.ones(MANY)})
+    image[HEADER_BYTES + 5_000_000] ^= 1
+    initial = {"x": np.zeros(MANY)}
+    with pytest.raises(CommitDamaged, match="1 of 46 chunks"):
+        pour(image, initial, map=False, pickle=False, checked=False)
+    assert not initial["x"].any()
+
+
+def test_objects_with_load_state_dict_are_loaded() -> None:
+    """Once, and last; a refusal names the place."""
+    model = Model(0)
+    result = poured({"model": Model(5), "step": 2}, {"model": model, "step": 0})
+    assert (model, 1, [5.0, 5.0, 5.0]) == (result.state["model"], model.loads, model.weight.tolist())
+    model.weight = np.zeros(4)
+    with pytest.raises(DoesNotFit, match=r'state\["model"\]: .*Model refuses its state: the weight has another length'):
+        poured({"model": Model(5)}, {"model": model})
+
+
+def test_without_an_initial_value_what_had_a_state_dict_is_given_as_that() -> None:
+    """There is no object to load it into."""
+    assert [5.0] * 3 == poured({"model": Model(5)}, None).state["model"]["weight"].tolist()
+
+
+def test_sharing_is_that_of_the_commit() -> None:
+    """One array at two places of the program takes only one of two stored ones."""
+    one = np.zeros(2)
+    apart = poured([np.ones(2), np.full(2, 2.0)], [one, one]).state
+    assert [[1.0, 1.0], [2.0, 2.0]] == [item.tolist() for item in apart]
+    both = np.ones(2)
+    together = poured([both, both], [np.zeros(2), np.zeros(2)]).state
+    assert together[0] is together[1]
+
+
+def test_tuples_named_tuples_and_frozen_dataclasses_are_made_anew_around_what_stays() -> None:
+    """What cannot be changed in place is replaced; arrays in it stay."""
+    values, inner = np.zeros(2), np.zeros(2)
+    initial = (Pair(values), Rule(inner))
+    result = poured((Pair(np.ones(2), 5), Rule(np.ones(2))), initial).state
+    assert result[0].left is values
+    assert result[1].size is inner
+    assert (5, [1.0, 1.0], [1.0, 1.0]) == (result[0].right, values.tolist(), inner.tolist())
+
+
+def test_an_ordered_dict_given_a_dict_keeps_its_own_type() -> None:
+    """The order is the commit's."""
+    initial = OrderedDict(a=0, b=0)
+    result = poured({"b": 1, "a": 2}, initial)
+    assert [("b", 1), ("a", 2)] == list(result.state.items())
+    assert result.state is initial
+
+
+def test_generators_of_the_program_are_set_in_place() -> None:
+    """They go on where the commit was made, and stay the same objects."""
+    numbers, python, legacy = np.random.default_rng(1), random.Random(1), np.random.RandomState(1)
+    image = image_of([numbers, python, legacy])
+    expected = [numbers.random(), python.random(), legacy.random_sample(), numbers.spawn(1)[0].random()]
+    given = [np.random.default_rng(), random.Random(), np.random.RandomState()]
+    result = pour(image, list(given), map=False, pickle=False, checked=False).state
+    assert all(mine is its for mine, its in zip(given, result, strict=True))
+    assert expected == [given[0].random(), given[1].random(), given[2].random_sample(), given[0].spawn(1)[0].random()]
+
+
+@pytest.mark.parametrize("put_back", [True, False])
+def test_global_generators_travel_with_the_commit(put_back: bool) -> None:
+    """They are put back where that is asked for, else left alone."""
+    before = capture_generators()
+    try:
+        writer = new_writer()
+        writer.write([], Step(1), generators=True)
+        expected = [random.random(), np.random.random()]
+        pour(newest_image(writer), None, map=False, pickle=False, checked=False, generators=put_back)
+        assert put_back == (expected == [random.random(), np.random.random()])
+    finally:
+        from goldthread.program.generators import put_back_generators
+
+        put_back_generators(before)
+
+
+@pytest.mark.torch
+def test_torch_tensors_come_back_exactly_and_in_place() -> None:
+    """Types, gradients' flags, parameters; modules and optimizers are loaded."""
+    torch = pytest.importorskip("torch")
+    tensors = [
+        torch.arange(6, dtype=torch.bfloat16).reshape(2, 3),
+        torch.ones(3, requires_grad=True),
+        torch.nn.Parameter(torch.ones(2), requires_grad=False),
+        torch.tensor(2.5),
+        torch.zeros(0, 3),
+        torch.arange(6.0).reshape(2, 3).T,
+        torch.tensor([1 + 2j]).conj(),
+        torch.tensor([True, False]),
+    ]
+    back = poured(tensors, None).state
+    for mine, its in zip(tensors, back, strict=True):
+        assert (mine.dtype, mine.shape, mine.requires_grad, type(mine)) == (
+            its.dtype, its.shape, its.requires_grad, type(its),
+        )  # fmt: skip
+        assert torch.equal(mine, its)
+    given = torch.zeros(2, 3, dtype=torch.bfloat16)
+    assert poured(tensors[:1], [given]).state[0] is given
+    assert torch.equal(tensors[0], given)
+    with pytest.raises(DoesNotFit, match=r"state\[0\]: the commit has a tensor of torch.bfloat16"):
+        poured(tensors[:1], [torch.zeros(2, 3)])
+
+
+@pytest.mark.torch
+def test_a_torch_training_goes_on_exactly() -> None:
+    """A module and its optimizer, restored into fresh ones, take the same next step."""
+    torch = pytest.importorskip("torch")
+
+    def fresh() -> dict[str, Any]:
+        model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Dropout(), torch.nn.Linear(8, 1))
+        return {"model": model, "optimizer": torch.optim.AdamW(model.parameters(), lr=0.01), "step": 0}
+
+    def train(state: dict[str, Any]) -> list[Any]:
+        for _ in range(3):
+            state["optimizer"].zero_grad()
+            state["model"](torch.randn(5, 4)).pow(2).sum().backward()
+            state["optimizer"].step()
+        return [value.clone() for value in state["model"].state_dict().values()]
+
+    state = fresh()
+    train(state)
+    writer = new_writer()
+    writer.write(state, Step(3), generators=True)
+    expected = train(state)
+    image = newest_image(writer)
+    again = pour(image, fresh(), map=False, pickle=False, checked=False, generators=True).state
+    assert all(map(torch.equal, expected, train(again)))
+    other = fresh() | {"model": torch.nn.Sequential(torch.nn.Linear(3, 8))}
+    before = [value.clone() for value in other["model"].state_dict().values()]
+    with pytest.raises(DoesNotFit, match=r'state\["model"\].state_dict\(\)\["0.weight"\]'):
+        pour(image, other, map=False, pickle=False, checked=False)
+    assert all(map(torch.equal, before, other["model"].state_dict().values()))
+
+
+@pytest.mark.torch
+def test_jax_arrays_come_back_exactly() -> None:
+    """Arrays of every kind, and keys."""
+    jax = pytest.importorskip("jax")
+    state = [jax.numpy.arange(6, dtype="bfloat16").reshape(2, 3), jax.random.key(3), jax.numpy.float32(2)]
+    back = poured(state, None).state
+    assert [item.dtype for item in state] == [item.dtype for item in back]
+    assert jax.numpy.array_equal(state[0], back[0])
+    assert jax.random.uniform(state[1]) == jax.random.uniform(back[1])
