@@ -136,7 +136,7 @@ class Machine:
             return self._heard_at
         due: Instant | None = None
         for member in self._members.values():
-            if member.is_alive:
+            if member.wants_ticks:
                 return self._next_tick
             moment = member.deadline()
             if moment is not None and (due is None or moment < due):

@@ -114,14 +114,15 @@ class Member:
         self._stuck_awake: Span | None = None
         """Since when, in the keeper's waking time, stacks are waited for."""
         self._due: Instant | None = None
-        """WAITING: when the next life starts; ENDING: when patience ends; RETURNING: when the wait is over."""
+        """WAITING: when the next life starts; ENDING: when patience ends."""
         self._moments_of_death: tuple[tuple[str, Instant], ...] = ()
         """Kept while the next life waits to be started."""
         self._signal: tuple[int, bool] | None = None
         """What the program was told to end by, and whether it is killed when it does not."""
         self._held: list[Any] = []
         """What was asked while it is not known yet what survived the last keeper."""
-        self._survey_due: Instant | None = None
+        self._grace_over: Span | None = None
+        """Until when, in the keeper's waking time, programs and shims may come back from the last keeper."""
         self._surveyed = record.epoch == 0
         """Whether the vault's deposits are known."""
         self.sealed: Copy | None = None
@@ -146,6 +147,11 @@ class Member:
         return self.record.phase in ALIVE
 
     @property
+    def wants_ticks(self) -> bool:
+        """Whether its silence is measured."""
+        return self.record.phase in ALIVE or self._grace_over is not None
+
+    @property
     def is_settled(self) -> bool:
         """Whether the vault has what it will get for now: nothing under way and nothing newer that could be tried."""
         deposits = self._deposits
@@ -153,7 +159,7 @@ class Member:
 
     def deadline(self) -> Instant | None:
         """When this member wants a `Ticked`, beside the ticks while it lives."""
-        due = [self._due, self._survey_due]
+        due = [self._due]
         if self._is_deposit_wanted() and self._deposits.under_way is None:
             due.append(self.now if self._deposits.due is None else self._deposits.due)
         return min((moment for moment in due if moment is not None), default=None)
@@ -679,13 +685,14 @@ class Member:
             return
         if self.is_alive or record.phase is Phase.RETURNING:
             self._end(event.ending)
-        elif self._survey_due is not None or event.epoch > record.epoch:
+        elif self._grace_over is not None or event.epoch > record.epoch:
             self._survey()
 
     def _end(self, ending: Ending) -> None:
         """The present life is over, and what follows is decided."""
         record = self.record
         ending = self._classify(ending)
+        self._grace_over = None
         if self._ticket is not None:
             self._refuse(self._ticket[0], "KeeperError", f"the process ended before it was admitted: {ending.text}")
             self._ticket = None
@@ -788,8 +795,11 @@ class Member:
             self._accept(ticket, f"{event.commit} is in the vault")
         if was_failing:
             self._alarm(AlarmLevel.NOTICE, f"deposits of {record.name} work again")
-        if self._surveyed:
+        if self._surveyed and self._choice is None:
             keep = deposits_to_keep(self._vault, self._damaged, record.ceiling, self._policy.vault_keep)
+            restored = record.restored
+            if restored in self._vault - {*keep} and (record.newest is None or record.newest.epoch < record.epoch):
+                keep = (*keep, restored)
             self._vault = frozenset(keep)
             self.out.append(orders.TrimVault(record.name, keep))
         self._free_if_at_peace()
@@ -908,8 +918,11 @@ class Member:
                     self._kill_stuck()
         elif self._due is not None and self.now >= self._due:
             self._come_due(phase)
-        if self._survey_due is not None and self.now >= self._survey_due:
-            self._survey()
+        if self._grace_over is not None and self.awake >= self._grace_over:
+            if phase is Phase.RETURNING:
+                self._end(Ending(EndingKind.UNKNOWN, "it ended while no keeper was there"))
+            else:
+                self._survey()
         self._deposit_if_due()
 
     def _come_due(self, phase: Phase) -> None:
@@ -918,8 +931,6 @@ class Member:
             self._start(f"life {self.record.epoch + 1} starts: its delay is over", self._moments_of_death)
         elif phase is Phase.ENDING:
             self._lose_patience()
-        elif phase is Phase.RETURNING:
-            self._end(Ending(EndingKind.UNKNOWN, "it ended while no keeper was there"))
 
     # A new keeper
 
@@ -932,11 +943,11 @@ class Member:
             self.record = msgspec.structs.replace(self.record, phase=Phase.RETURNING)
             if rebooted:
                 self._end(Ending(EndingKind.HOST_RESTARTED, "the host was restarted"))
-            else:
-                self._due = Instant(self.now + self._policy.return_grace)
-        elif record.phase is not Phase.ABSENT:
-            self._survey_due = Instant(self.now + (0 if rebooted else self._policy.return_grace))
-            self._due = self._survey_due if record.phase is Phase.WAITING else None
+                return
+        if record.phase is not Phase.ABSENT and not rebooted:
+            self._grace_over = Span(self.awake + self._policy.return_grace)
+        elif self.record.phase in _AT_REST or self.record.phase is Phase.WAITING:
+            self._survey()
 
     def holds(self, event: Any) -> bool:
         """Whether what was asked must wait until it is known what survived the last keeper; it is kept then."""
@@ -961,7 +972,7 @@ class Member:
             return True
         newest, deposited = self.record.newest, self.record.deposited
         is_only_in_memory = newest is not None and (deposited is None or newest > deposited)
-        return self._survey_due is not None and is_only_in_memory
+        return self._grace_over is not None and is_only_in_memory
 
     def on_found(self, event: events.LifeFound) -> None:
         record = self.record
@@ -1005,5 +1016,7 @@ class Member:
 
     def _survey(self) -> None:
         """See which copies there are."""
-        self._survey_due = None
+        self._grace_over = None
+        if self.record.phase is Phase.WAITING and self._due is None:
+            self._due = self.now
         self._list_copies()

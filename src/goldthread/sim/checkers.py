@@ -157,10 +157,11 @@ class NeverBack(Checker):
     def __init__(self) -> None:
         self._epochs: dict[MemberName, Epoch] = {}
         self._admitted: dict[MemberName, Epoch] = {}
+        self._floors: dict[MemberName, Epoch] = {}
         self._line: dict[MemberName, tuple[Epoch, CommitId | None]] = {}
 
     def after_loss(self, home: Home) -> None:
-        for known in (self._epochs, self._admitted, self._line):
+        for known in (self._epochs, self._admitted, self._floors, self._line):
             known.pop(home.name, None)
 
     def before_order(self, order: Any) -> None:
@@ -168,20 +169,20 @@ class NeverBack(Checker):
             record = order.record
             if record.epoch < self._epochs.get(record.name, 0):
                 raise self.broken(f"the epoch of {record.name} went back to {record.epoch}")
+            if record.floor > self._floors.get(record.name, 0) and not self.world.homes[record.name].asked_fresh:
+                raise self.broken(f"{record.name} is to start over from life {record.floor}, and nobody asked for it")
             self._epochs[record.name] = record.epoch
+            self._floors[record.name] = record.floor
 
     def on_restore(self, home: Home, program: Program, admit: orders.Admit, store: Store | None) -> None:
         if admit.epoch <= self._admitted.get(home.name, 0):
             raise self.broken(f"life {admit.epoch} of {home.name} was admitted a second time")
         best = self._best(home)
         chosen = None if admit.copy is None else admit.copy.commit
-        if home.asked_fresh:
-            best = None
-        elif chosen is None and self._known(home) is not None:
+        if chosen is None and self._known(home) is not None:
             raise self.broken(f"{home.name} starts over silently, and {self._known(home)} had been sealed")
         if best is not None and (chosen is None or chosen < best) and " since " not in admit.reason:
             raise self.broken(f"{home.name} goes on from {chosen} without a word, and {best} is whole")
-        home.asked_fresh = False
         self._admitted[home.name] = admit.epoch
         self._line[home.name] = (admit.epoch, chosen)
 
@@ -198,6 +199,7 @@ class NeverBack(Checker):
             store
             for store in stores
             if store.commit is not None
+            and store.commit.epoch >= self._floors.get(home.name, 0)
             and (store.commit.epoch >= epoch or (restored is not None and store.commit <= restored))
         )
 
@@ -212,7 +214,7 @@ class Calm(Checker):
             return
         home = self.world.homes[order.member]
         record = self.world.records.get(order.member)
-        if record is None or order.epoch < record.started or home.asked_stop:
+        if record is None or home.asked_stop:
             return
         if record.told is EndingKind.NOT_STARTED:
             return

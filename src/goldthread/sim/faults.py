@@ -198,13 +198,10 @@ def run_fresh(world: World, home: Home) -> None:
 def _run(world: World, home: Home, fresh: bool) -> None:
     if world.machine is None or home.programs:
         return
-    before = world.records.get(home.name)
     world.tell(f"the user runs {home.name}{' --fresh' if fresh else ''}")
     home.asked_stop = False
+    home.asked_fresh = home.asked_fresh or fresh
     world.give(events.RunAsked(world.ticket(), home.name, home.budget, fresh))
-    record = world.records.get(home.name)
-    if fresh and record is not None and record.floor > (0 if before is None else before.floor):
-        home.asked_fresh = True
 
 
 def restart(world: World, home: Home) -> None:

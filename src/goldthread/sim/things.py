@@ -88,8 +88,8 @@ class Program:
     """A process. It imports, joins, restores, and then works step by step."""
 
     __slots__ = (
-        "alive", "asleep", "beat_at", "beats", "epoch", "first_beat_at", "gap", "hung", "is_met", "joins", "left", "member",
-        "pace", "pid", "read_beats", "sequence", "slots", "started", "step", "supervised",
+        "alive", "asleep", "beat_at", "beats", "epoch", "first_beat_at", "gap", "hung", "is_met", "joins",
+        "left", "member", "pace", "pid", "read_beats", "sequence", "slots", "started", "step", "supervised",
         "tainted", "ticket", "told", "unsealed", "writes_left",
     )  # fmt: skip
 

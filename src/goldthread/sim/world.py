@@ -56,7 +56,7 @@ class Home:
         self.goal = Step(1 << 30)
         """Where the program ends in peace."""
         self.asked_fresh = False
-        """Its user asked for a fresh start that has not been admitted yet."""
+        """Its user asked for a fresh start, once at least."""
         self.asked_stop = False
         self.plain = False
         """The program knows nothing of goldthread."""
