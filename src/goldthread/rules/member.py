@@ -109,6 +109,8 @@ class Member:
         """The ticket and the process of a program that waits to be admitted."""
         self._detector = Detector(policy, record.hang_floor, record.gap, awake)
         self._left = False
+        self._is_found = False
+        """The present life began under another keeper."""
         self._stacks: str | None = None
         """The stacks of the present silence; None: not taken."""
         self._stuck_awake: Span | None = None
@@ -373,7 +375,7 @@ class Member:
         if record.epoch > 0:
             self.previous = self.life
         self.life = _new_life(record.name, epoch, moments)
-        self._left = False
+        self._left = self._is_found = False
         self._signal = None
         self._stacks = self._stuck_awake = None
         changes = {"epoch": epoch, "joined": False, "told": None, "restored": None} | changes
@@ -421,6 +423,7 @@ class Member:
             self._free_if_at_peace()
         else:
             self._deposit_if_due()
+        self._forget_if_asked()
 
     def _take_inventory(self, copies: tuple[Copy, ...]) -> None:
         """Learn what there is. Epochs never decrease, even if the journal forgot some."""
@@ -442,6 +445,8 @@ class Member:
         epoch = max((copy.commit.epoch for copy in copies), default=Epoch(0))
         if epoch > self.record.epoch and not self.is_alive:
             changes |= {"epoch": epoch, "started": epoch}
+        elif epoch == self.record.epoch and self._is_found and self.record.phase is Phase.STARTING:
+            self._have_joined()
         elif epoch >= self.record.epoch and self.record.phase is Phase.STARTING and not self.record.joined:
             changes |= self._outrank(epoch)
         if self.record.phase is Phase.ABSENT and copies:
@@ -888,8 +893,8 @@ class Member:
         self._forget_if_asked()
 
     def _forget_if_asked(self) -> None:
-        """Forget, but not while a deposit is under way: its file would come after."""
-        if self._forget is None or self._deposits.under_way is not None:
+        """Forget, but not while a deposit or a listing is under way: what they tell would come after."""
+        if self._forget is None or self._deposits.under_way is not None or self._lists > 0:
             return
         ticket, self._forget = self._forget, None
         if self.is_alive:
@@ -1011,6 +1016,7 @@ class Member:
         self._come_alive()
 
     def _come_alive(self) -> None:
+        self._is_found = True
         self._detector = Detector(self._policy, self.record.hang_floor, self.record.gap, self.awake)
         self._survey()
 

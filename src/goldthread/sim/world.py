@@ -443,6 +443,8 @@ class World:
 
     def _tell_end(self, home: Home, program: Program, ending: Ending) -> None:
         """The ears look at pulse and slots once more, and then tell that the process is gone."""
+        if not program.is_met:
+            return
         newest = max((slot.commit for slot in program.slots if slot.commit is not None), default=None)
         if newest is not None and newest != program.told and not program.left:
             self.give(events.CommitSealed(home.name, newest, COMMIT_BYTES))
