@@ -11,19 +11,22 @@ from pathlib import Path
 
 import pytest
 
-from goldthread.keeper.stacks import Identity, boot_id, is_alive, process_identity, take_stacks
+from goldthread.keeper.stacks import Identity, boot_id, is_alive, is_stopped, process_identity, take_stacks
 from goldthread.names import milliseconds, seconds
 
 REGISTERED = """
 import faulthandler, signal, sys, threading
+waits = threading.Event()
 def wait_for_a_sibling():
+    waits.set()
     threading.Event().wait()
 def wait_for_ever():
+    waits.wait()
+    print("up", flush=True)
     threading.Event().wait()
 file = open(sys.argv[1], "a")
 faulthandler.register(signal.SIGUSR2, file=file, all_threads=True)
 threading.Thread(target=wait_for_a_sibling, daemon=True).start()
-print("up", flush=True)
 wait_for_ever()
 """
 
@@ -68,12 +71,14 @@ def test_a_program_that_waits_for_ever_tells_where(start: Start, stacks: Path) -
 
 
 def test_a_stopped_program_is_woken_to_tell(start: Start, stacks: Path) -> None:
-    """It handles the signal before anything else."""
+    """It handles the signal before anything else, and is stopped again."""
     program = start(REGISTERED)
     stop(program)
+    assert is_stopped(program.pid)
     text = take_stacks(program.pid, stacks, seconds(20))
     assert "wait_for_ever" in text
-    assert process_identity(program.pid) is not None
+    os.waitid(os.P_PID, program.pid, os.WSTOPPED | os.WNOWAIT)
+    assert is_stopped(program.pid)
 
 
 def test_only_what_is_new_is_returned(start: Start, stacks: Path) -> None:

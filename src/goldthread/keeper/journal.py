@@ -152,11 +152,9 @@ class Journal:
 
     def newest_lives(self) -> list[LifeRecord]:
         """The two newest lives of each member: what a new keeper must know of them."""
-        rows = self._rows(
-            "SELECT record FROM lives AS life WHERE"
-            " (SELECT count(*) FROM lives WHERE name = life.name AND epoch > life.epoch) < 2"
-        )
-        return [_decode_life(record) for (record,) in rows]
+        names = [name for (name,) in self._rows("SELECT DISTINCT name FROM lives ORDER BY name")]
+        newest = "SELECT record FROM lives WHERE name = ? ORDER BY epoch DESC LIMIT 2"
+        return [_decode_life(record) for name in names for (record,) in self._rows(newest, name)]
 
     def note(self, member: MemberName | None, level: AlarmLevel, text: str, wall: float) -> None:
         """Remember a sentence, of a member or (None) of the keeper. The oldest go when there are too many."""
