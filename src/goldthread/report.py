@@ -101,7 +101,8 @@ class PhaseTime(msgspec.Struct, frozen=True):
 
 class CommitReport(msgspec.Struct, frozen=True):
     commit: CommitId
-    age: Span
+    age: Span | None
+    """Since it was sealed or deposited; None where that was before this keeper, and is not known."""
     bytes: int
 
 

@@ -201,8 +201,9 @@ def test_interrupt_during_a_commit_keeps_the_last_one(home: Home) -> None:
         os._exit(9)
     """
     done = run_python(code)
+    assert done.returncode == 9, done.stderr
     interrupted, sealed = done.stdout.split()
-    assert interrupted == "True", done.stderr
+    assert interrupted == "True"
     again = """
         import goldthread
         with goldthread.join("walk") as life:

@@ -45,8 +45,10 @@ def lasting(span: Span) -> str:
     return f"{length / _DAY:.0f} days"
 
 
-def ago(span: Span) -> str:
+def ago(span: Span | None) -> str:
     """An age, to a tenth of a second at best: it is older than that once it is read."""
+    if span is None:
+        return "before this keeper"
     length = span / 1e9
     return f"{max(length, 0.1):.1f} s ago" if length < 10 else f"{lasting(span)} ago"
 

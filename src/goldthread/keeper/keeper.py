@@ -20,7 +20,7 @@ from goldthread.keeper.shelf import Shelf
 from goldthread.keeper.stacks import Identity, is_alive, process_identity
 from goldthread.keeper.ward import Ward
 from goldthread.local import Home
-from goldthread.names import Epoch, Instant, MemberName, Span
+from goldthread.names import CommitId, Epoch, Instant, MemberName, Span, seconds
 from goldthread.policy import Policy
 from goldthread.report import AlarmLevel, AlarmReport, CommitReport, KeeperReport, MemberReport
 from goldthread.rules.events import Event
@@ -121,10 +121,10 @@ class Keeper:
 
     def _report_member(self, view: MemberView, moment: Instant) -> MemberReport:
         sealed = deposited = None
-        if view.sealed is not None and view.sealed_at is not None:
-            sealed = CommitReport(view.sealed.commit, Span(moment - view.sealed_at), view.sealed.bytes)
-        if view.deposited is not None and view.deposited_at is not None:
-            deposited = CommitReport(view.deposited, Span(moment - view.deposited_at), 0)
+        if view.sealed is not None:
+            sealed = CommitReport(view.sealed.commit, _age(view.sealed_at, moment), view.sealed.bytes)
+        if view.deposited is not None:
+            deposited = self._report_deposit(view.name, view.deposited)
         return MemberReport(
             name=view.name,
             vitals=view.vitals,
@@ -134,7 +134,7 @@ class Keeper:
             pid=view.pid,
             supervised=view.supervised,
             step=view.step,
-            beat_age=Span(moment - view.beat_at) if view.beat_at is not None else None,
+            beat_age=_age(view.beat_at, moment),
             sealed=sealed,
             deposited=deposited,
             unsealed=view.unsealed,
@@ -143,6 +143,14 @@ class Keeper:
             slot_bytes=self.shelf.bytes(view.name),
             alarms=self._alarms(view.name),
         )
+
+    def _report_deposit(self, member: MemberName, commit: CommitId) -> CommitReport:
+        """The age of a deposit is that of its file: it outlives keepers."""
+        found = self.vault.deposited_at(member, commit)
+        if found is None:
+            return CommitReport(commit, None, 0)
+        wall, size = found
+        return CommitReport(commit, seconds(max(time.time() - wall, 0)), size)
 
     def _alarms(self, member: MemberName | None) -> tuple[AlarmReport, ...]:
         return tuple(self.journal.notes(member, _ALARMS_SHOWN))
@@ -162,3 +170,7 @@ class Keeper:
         except (OSError, ValueError):
             return None
         return pid if known == epoch and is_alive(Identity(pid, ticks)) else None
+
+
+def _age(since: Instant | None, moment: Instant) -> Span | None:
+    return Span(moment - since) if since is not None else None

@@ -72,6 +72,12 @@ class Link:
                     return channel.ask(message)
                 except KeeperUnreachable:
                     self._lose()
+                except GoldthreadError:
+                    raise
+                except BaseException:
+                    # Interrupted: the answer is still to come, and would be taken for that to the next question.
+                    self._lose()
+                    raise
             returning = self._returning
             left = deadline - time.monotonic()
             if left <= 0:

@@ -83,6 +83,14 @@ class DiskVault:
                 continue  # It was trimmed while we looked.
         return Listing(tuple(copies), tuple(damaged))
 
+    def deposited_at(self, member: MemberName, commit: CommitId) -> tuple[float, int] | None:
+        """When a deposit was made, as wall time, and its length in bytes; None where it is not there."""
+        try:
+            found = self._path(member, commit).stat()
+        except OSError:
+            return None
+        return found.st_mtime, found.st_size
+
     def open(self, member: MemberName, commit: CommitId) -> int:
         with self._opened(member, commit) as (descriptor, _):
             return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 0)
