@@ -10,14 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import click
 import msgspec
 
 from goldthread.cli.arguments import MEMBER, json_option
 from goldthread.cli.run import command_of, name_of
-from goldthread.cli.screen import amount, paint, print_json, progress
+from goldthread.cli.screen import paint, print_json, progress
 from goldthread.cli.stage import Stage, open_stages
 from goldthread.errors import NothingToRestore, UsageError
 from goldthread.names import CommitId, MemberName
@@ -66,6 +65,8 @@ def check(steps: int, name: MemberName | None, as_json: bool, argv: tuple[str, .
 
 
 def _compare_runs(command: Sequence[str], steps: int, calm: Stage, killed: Stage, again: Stage) -> Verdict:
+    from goldthread.program.compare import compare_images  # It loads NumPy.
+
     with contextlib.ExitStack() as images:
         with progress(f"undisturbed, to step {steps}"):
             commit, image = images.enter_context(_image_at(calm, command, steps))
@@ -73,12 +74,12 @@ def _compare_runs(command: Sequence[str], steps: int, calm: Stage, killed: Stage
         with progress(f"killed at step {middle} and restored, to step {commit.step}"):
             other, other_image = images.enter_context(_image_at(killed, command, commit.step, kill_at=middle))
         death = _refuse_unless_killed(killed, commit, other)
-        differences, leaves = _compare(image, other_image)
+        differences, leaves = compare_images(image, other_image)
         deterministic = None
         if differences:
             with progress("undisturbed once more"):
                 _, third_image = images.enter_context(_image_at(again, command, commit.step))
-            deterministic = not _compare(image, third_image)[0]
+            deterministic = not compare_images(image, third_image).differences
     return Verdict(
         bit_identical=not differences,
         steps=commit.step,
@@ -132,12 +133,6 @@ def _refuse_unless_killed(killed: Stage, commit: CommitId, other: CommitId) -> i
     return lives[0].reached
 
 
-def _compare(image: int, other: int) -> tuple[list[Any], int]:
-    from goldthread.program.compare import compare_images
-
-    return compare_images(image, other)
-
-
 def likely_cause(place: str, deterministic: bool | None) -> str:
     """What most often makes this leaf differ, judged by the evidence."""
     if deterministic is False:
@@ -154,7 +149,7 @@ def likely_cause(place: str, deterministic: bool | None) -> str:
 def _tell(verdict: Verdict) -> None:
     middle = f"killed at step {verdict.killed_at}, restored, compared at step {verdict.steps}"
     if verdict.bit_identical:
-        click.echo(paint("bit-identical: yes", "green", "bold") + f"  {amount(verdict.leaves, 'leaf')}, {middle}")
+        click.echo(paint("bit-identical: yes", "green", "bold") + f"  all {verdict.leaves} leaves, {middle}")
         return
     click.echo(paint("bit-identical: no", "red", "bold") + f"  {middle}")
     for difference in verdict.differences[:_SHOWN]:

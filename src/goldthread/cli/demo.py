@@ -128,7 +128,7 @@ class _Demo:
         happening = fault(before)
         lost = f"lost {amount(happening.lost_steps, 'step')}" if happening.lost_steps else "lost nothing"
         self._line(happening.step, happening.event, f"{happening.outcome}; {lost}", at=happening.at)
-        if happening.then:
+        if happening.lost_steps:
             self._say(paint(f"{'':22}{happening.then}", "dim", stream=self._stream))
         return happening
 
@@ -138,25 +138,7 @@ class _Demo:
         return self._die(before, "killed (SIGKILL)", lambda pid: os.kill(pid, signal.SIGKILL))
 
     def _hang(self, before: MemberReport) -> Happening:
-        """Stop the program. Taking its stacks wakes it: either it is ended then, or it goes on by itself."""
-        event, pid, at = "hung (SIGSTOP)", _pid_of(before), monotonic()
-        os.kill(pid, signal.SIGSTOP)
-        stopped = self._stage.wait("it to stop", lambda now: now if _is_stopped(pid) else None)
-        after = self._stage.wait(
-            "a new step after the hang",
-            lambda now: now if _has_new_step(now, before.epoch) or (now.step or 0) > (stopped.step or 0) else None,
-        )
-        if after.epoch > before.epoch:
-            return self._death(before.epoch, event, at, monotonic())
-        whole = monotonic() - at
-        return Happening(
-            at=round(at - self._began, 3),
-            step=Step(stopped.step or 0),
-            event=event,
-            outcome=f"found stuck, woken to take its stacks, on its way again after {lasting(seconds(whole))}",
-            lost_steps=0,
-            seconds=round(whole, 4),
-        )
+        return self._die(before, "hung (SIGSTOP)", lambda pid: os.kill(pid, signal.SIGSTOP))
 
     def _flip(self, before: MemberReport) -> Happening:
         def fault(pid: int) -> None:
@@ -174,11 +156,8 @@ class _Demo:
         at = monotonic()
         fault(_pid_of(before))
         self._stage.wait("the next life's first new step", lambda now: _has_new_step(now, before.epoch))
-        return self._death(before.epoch, event, at, monotonic())
-
-    def _death(self, epoch: Epoch, event: str, at: float, back: float) -> Happening:
-        """What the death of life `epoch` cost."""
-        dead, life = self._two_lives(Epoch(epoch + 1))
+        back = monotonic()
+        dead, life = self._two_lives(Epoch(before.epoch + 1))
         reached = Step(dead.reached or 0)
         return Happening(
             at=round(at - self._began, 3),
@@ -225,11 +204,11 @@ class _Demo:
 
     def _compare(self) -> tuple[Step, tuple[str, ...]]:
         """The last step, and every place where the final state is not the twin's."""
-        from goldthread.program.compare import compare_images
+        from goldthread.program.compare import compare_images  # It loads NumPy.
 
         (mine, image), (_, twin_image) = self._stage.newest(), self._twin.newest()
         try:
-            return mine.step, tuple(str(one) for one in compare_images(image, twin_image))
+            return mine.step, tuple(str(one) for one in compare_images(image, twin_image).differences)
         finally:
             os.close(image)
             os.close(twin_image)
@@ -255,10 +234,6 @@ def _death_words(dead: LifeReport, life: LifeReport, whole: Span) -> str:
     seen = f"seen within {lasting(times['seen'])}" if "seen" in times else "seen"
     imports = lasting(times.get("imports", Span(0)))
     return f"{seen} ({cause}), first new step after {lasting(whole)}, {imports} of it imports"
-
-
-def _is_stopped(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def _has_new_step(now: MemberReport, dead: Epoch) -> bool | None:
