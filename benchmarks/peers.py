@@ -23,6 +23,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -33,6 +35,8 @@ from peer_tools import TOOLS, Arrays, Tool
 
 WARMUPS, SAVES, BACK_TO_BACK, RESTORES = 3, 7, 10, 3
 ARRAYS = 64
+STEP = 7
+"""The step that is saved, killed and restored."""
 PAGE = 1024
 """Floats in a page of memory."""
 PACKAGES = ("goldthread", "numpy", "joblib", "safetensors", "torch", "orbax-checkpoint", "jax")
@@ -75,15 +79,14 @@ def measure(tool: Tool, arrays: Arrays) -> dict[str, Any]:
     return {"stall": stalls[WARMUPS:], "safe": safes[WARMUPS:], "per_second": per_second}
 
 
-def await_kill(tool: Tool, arrays: Arrays, step: int) -> None:
-    """Save twice, overwrite the arrays as soon as that is allowed, and say aloud when the tool says `safe`."""
+def save_twice(tool: Tool, arrays: Arrays, step: int) -> bool:
+    """Overwrite the arrays as soon as each save allows it, and return when the tool says that the second is safe."""
     for now in (step - 1, step):
         advance(arrays, now)
         tool.save(now, arrays)
         advance(arrays, -1)
         tool.wait_safe()
-    print("safe", flush=True)
-    sys.stdin.read()
+    return True
 
 
 def restore(tool: Tool, arrays: Arrays, step: int) -> dict[str, Any]:
@@ -96,60 +99,59 @@ def restore(tool: Tool, arrays: Arrays, step: int) -> dict[str, Any]:
     return {"seconds": seconds, "kept": found == step and same}
 
 
-def work(task: str, name: str, folder: Path, mib: int, step: int) -> None:
+def work(task: str, name: str, folder: Path, mib: int) -> None:
+    """Do one task, say the outcome, and wait for whatever comes: SIGKILL, or the end of the input."""
     arrays = make_arrays(mib)
     tool = TOOLS[name](folder)
     if task == "measure":
-        print(json.dumps(measure(tool, arrays)))
-    elif task == "await-kill":
-        await_kill(tool, arrays, step)
+        outcome: Any = measure(tool, arrays)
+    elif task == "save":
+        outcome = save_twice(tool, arrays, STEP)
     else:
-        print(json.dumps(restore(tool, arrays, step)))
+        outcome = restore(tool, arrays, STEP)
+    print(json.dumps(outcome), flush=True)
+    sys.stdin.read()
 
 
 # The run
 
 
-def child(task: str, name: str, folder: Path, mib: int, step: int = 0) -> subprocess.Popen[str]:
-    command = [sys.executable, __file__, "--work", task, name, str(folder), str(step), "--mib", str(mib)]
-    return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-
-
-def answer(process: subprocess.Popen[str]) -> dict[str, Any]:
-    output, _ = process.communicate()
-    if process.returncode != 0:
-        raise SystemExit(f"{' '.join(process.args)} ended with status {process.returncode}")  # type: ignore[arg-type]
-    return json.loads(output.splitlines()[-1])
-
-
-def prove(name: str, folder: Path, mib: int, step: int) -> None:
-    """Kill a process with SIGKILL when its tool says that the save is safe."""
-    process = child("await-kill", name, folder, mib, step)
-    if process.stdout is None or process.stdout.readline() != "safe\n":
-        raise SystemExit(f"{name} never said that its save was safe")
-    process.kill()
-    process.communicate()
+def outcome_of(task: str, name: str, folder: Path, mib: int, *, kill: bool) -> Any:
+    """Run one task in a process of its own; with `kill` it is killed with SIGKILL when it says its outcome."""
+    command = [sys.executable, __file__, "--work", task, name, str(folder), "--mib", str(mib)]
+    pipe, null = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=null, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if kill:
+            process.kill()
+        process.stdin.close()
+    if not line:
+        raise SystemExit(f"{name}: {task} ended with status {process.returncode} and said nothing")
+    return json.loads(line)
 
 
 def run_tool(name: str, mib: int) -> dict[str, Any]:
-    facts: dict[str, Any] = {}
-    for task in ("measure", "prove"):
-        folder = Path(tempfile.mkdtemp(prefix="peers-", dir="/dev/shm"))
-        try:
-            if task == "measure":
-                facts = answer(child("measure", name, folder, mib))
-                continue
-            prove(name, folder, mib, 7)
-            restores = [answer(child("restore", name, folder, mib, 7)) for _ in range(RESTORES)]
-            facts["restore"] = [one["seconds"] for one in restores]
-            facts["kept"] = all(one["kept"] for one in restores)
-        finally:
-            if name == "goldthread":
-                stop_keeper(folder)
-            shutil.rmtree(folder)
+    with fresh_folder(name) as folder:
+        facts = outcome_of("measure", name, folder, mib, kill=False)
+    with fresh_folder(name) as folder:
+        outcome_of("save", name, folder, mib, kill=True)
+        restores = [outcome_of("restore", name, folder, mib, kill=True) for _ in range(RESTORES)]
+    facts["restore"] = [one["seconds"] for one in restores]
+    facts["kept"] = all(one["kept"] for one in restores)
     return facts
+
+
+@contextmanager
+def fresh_folder(name: str) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="peers-", dir="/dev/shm"))
+    try:
+        yield folder
+    finally:
+        if name == "goldthread":
+            stop_keeper(folder)
+        shutil.rmtree(folder)
 
 
 def stop_keeper(home: Path) -> None:
@@ -217,11 +219,11 @@ def main() -> None:
     options.add_argument("--mib", type=int, default=1024, help="size of the state")
     options.add_argument("--tool", action="append", choices=TOOLS, help="only these; the table is printed, not kept")
     options.add_argument("--json", action="store_true", help="write the raw figures to standard output")
-    options.add_argument("--work", nargs=4, help=argparse.SUPPRESS)
+    options.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
     asked = options.parse_args()
     if asked.work:
-        task, name, folder, step = asked.work
-        work(task, name, Path(folder), asked.mib, int(step))
+        task, name, folder = asked.work
+        work(task, name, Path(folder), asked.mib)
         return
     memcpy = memcpy_seconds(asked.mib)
     facts = {}
