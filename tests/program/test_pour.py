@@ -88,16 +88,16 @@ def test_what_fits_is_filled_in_place(checked: bool) -> None:
     before = dict(initial)
     strided_base = initial["strided"].base
     result = poured(stored, initial, checked=checked)
-    assert ((), ()) == (result.unknown, result.dropped)
+    assert (result.unknown, result.dropped) == ((), ())
     assert result.state is initial
     for key in ("x", "strided", "column", "list", "walker", "deque", "set", "raw", "words"):
         assert initial[key] is before[key], key
     for key in ("x", "strided", "column"):
         assert np.array_equal(stored[key], initial[key]), key
     assert np.array_equal(strided_base[:, ::2], stored["strided"])
-    assert "text" == initial["list"][1]
+    assert initial["list"][1] == "text"
     assert [1.0, 1.0] == initial["walker"].place.tolist() == initial["list"][0].tolist()
-    assert 3 == initial["walker"].speed
+    assert initial["walker"].speed == 3
     for key in ("deque", "set", "raw", "words", "step", "none"):
         assert stored[key] == initial[key], key
 
@@ -114,7 +114,7 @@ def test_new_arrays_have_their_own_memory() -> None:
     image[HEADER_BYTES:] = bytes(len(image) - HEADER_BYTES)
     assert np.all(state["x"] == 1)
     assert np.all(state["y"] == 1)
-    assert b"q" * 9000 == state["b"]
+    assert state["b"] == b"q" * 9000
 
 
 def test_mapped_arrays_are_views_that_never_reach_the_slot() -> None:
@@ -138,16 +138,16 @@ def test_a_key_that_the_commit_does_not_know_keeps_its_value() -> None:
     image_state = {"step": 3, "inner": {"a": 1}, "walker": Walker(1, 2)}
     result = poured(image_state, initial)
     assert {"step": 3, "new": [1], "inner": {"a": 1, "b": 5}, "walker": Walker(1, 2)} == result.state
-    assert ('state["inner"]["b"]', 'state["new"]') == result.unknown
+    assert result.unknown == ('state["inner"]["b"]', 'state["new"]')
 
 
 def test_a_key_that_the_program_does_not_have_is_left_out() -> None:
     """A program that lost a key still restores, and is told."""
     shared = np.ones(2)
     result = poured({"old": {"x": shared}, "step": 3, "kept": shared}, {"step": 0, "kept": np.zeros(2)})
-    assert ["step", "kept"] == list(result.state)
-    assert [1.0, 1.0] == result.state["kept"].tolist()
-    assert ('state["old"]',) == result.dropped
+    assert list(result.state) == ["step", "kept"]
+    assert result.state["kept"].tolist() == [1.0, 1.0]
+    assert result.dropped == ('state["old"]',)
 
 
 def test_what_is_empty_has_no_opinion() -> None:
@@ -157,16 +157,16 @@ def test_what_is_empty_has_no_opinion() -> None:
         "losses": [1.0, 2.0], "best": {"score": 1}, "history": np.ones(5), "counts": Counter(b=2), "by_id": {2: "b"},
     }  # fmt: skip
     result = poured(stored, initial)
-    assert ([1.0, 2.0], {"score": 1}, 5) == (initial["losses"], initial["best"], len(result.state["history"]))
-    assert 2 == result.state["counts"]["b"]
-    assert "b" == result.state["by_id"][2]
-    assert () == result.dropped
+    assert (initial["losses"], initial["best"], len(result.state["history"])) == ([1.0, 2.0], {"score": 1}, 5)
+    assert result.state["counts"]["b"] == 2
+    assert result.state["by_id"][2] == "b"
+    assert result.dropped == ()
 
 
 @pytest.mark.parametrize(
     ("stored", "initial", "sentence"),
     [
-        ({"x": np.zeros(3)}, {"x": np.zeros(4)}, 'state["x"]: the commit has an array of float64 (3,), the program one'),
+        ({"x": np.zeros(3)}, {"x": np.zeros(4)}, 'state["x"]: the commit has an array of float64 (3,)'),
         ({"x": np.zeros(3)}, {"x": np.zeros(3, "f4")}, 'state["x"]: the commit has an array of float64 (3,)'),
         ({"x": [1, 2]}, {"x": {"a": 1}}, 'state["x"]: the commit has a list, the program a dict'),
         ({"x": np.zeros(3)}, {"x": [0, 0]}, 'state["x"]: the commit has an array, the program a list'),
@@ -184,8 +184,8 @@ def test_what_does_not_fit_is_refused_and_nothing_is_changed(stored: Any, initia
     assert str(caught.value).startswith(sentence.replace("state", 'state["last"]', 1))
     assert "rollback" in caught.value.hint
     assert "--fresh" in caught.value.hint
-    assert [0.0, 0.0, 0.0] == first.tolist()
-    assert [0] == whole["items"]
+    assert first.tolist() == [0.0, 0.0, 0.0]
+    assert whole["items"] == [0]
 
 
 def test_a_damaged_chunk_changes_nothing() -> None:
@@ -210,14 +210,14 @@ def test_objects_with_load_state_dict_are_loaded() -> None:
 
 def test_without_an_initial_value_what_had_a_state_dict_is_given_as_that() -> None:
     """There is no object to load it into."""
-    assert [5.0] * 3 == poured({"model": Model(5)}, None).state["model"]["weight"].tolist()
+    assert poured({"model": Model(5)}, None).state["model"]["weight"].tolist() == [5.0] * 3
 
 
 def test_sharing_is_that_of_the_commit() -> None:
     """One array at two places of the program takes only one of two stored ones."""
     one = np.zeros(2)
     apart = poured([np.ones(2), np.full(2, 2.0)], [one, one]).state
-    assert [[1.0, 1.0], [2.0, 2.0]] == [item.tolist() for item in apart]
+    assert [item.tolist() for item in apart] == [[1.0, 1.0], [2.0, 2.0]]
     both = np.ones(2)
     together = poured([both, both], [np.zeros(2), np.zeros(2)]).state
     assert together[0] is together[1]
@@ -230,14 +230,14 @@ def test_tuples_named_tuples_and_frozen_dataclasses_are_made_anew_around_what_st
     result = poured((Pair(np.ones(2), 5), Rule(np.ones(2))), initial).state
     assert result[0].left is values
     assert result[1].size is inner
-    assert (5, [1.0, 1.0], [1.0, 1.0]) == (result[0].right, values.tolist(), inner.tolist())
+    assert (result[0].right, values.tolist(), inner.tolist()) == (5, [1.0, 1.0], [1.0, 1.0])
 
 
 def test_an_ordered_dict_given_a_dict_keeps_its_own_type() -> None:
     """The order is the commit's."""
     initial = OrderedDict(a=0, b=0)
     result = poured({"b": 1, "a": 2}, initial)
-    assert [("b", 1), ("a", 2)] == list(result.state.items())
+    assert list(result.state.items()) == [("b", 1), ("a", 2)]
     assert result.state is initial
 
 

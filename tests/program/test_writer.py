@@ -47,7 +47,7 @@ def test_each_commit_is_sealed_when_the_call_returns() -> None:
         images = sealed(writer)
         assert list(range(max(1, step - 1), step + 2)) == [header.sequence for header in images]
         for header, image in images.items():
-            assert [] == damaged_chunks(image, header)
+            assert damaged_chunks(image, header) == []
             assert header.step == content(image)["step"]
         assert values.tobytes() == content(newest_image(writer))["values"].tobytes()
 
@@ -64,7 +64,7 @@ def test_only_what_changed_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     values[300_000] = 1
     write(writer, values, 6)
-    assert [300_000 * 8 // (256 << 10) * (256 << 10)] == copied
+    assert copied == [300_000 * 8 // (256 << 10) * (256 << 10)]
     assert values.tobytes() == content(newest_image(writer)).tobytes()
 
 
@@ -105,7 +105,7 @@ def test_what_cannot_be_stored_leaves_every_commit() -> None:
         writer.write([1, print], Step(2), generators=False)
     assert Step(1) == writer.newest.step if writer.newest else None
     write(writer, [2], 2)
-    assert [2] == content(newest_image(writer))
+    assert content(newest_image(writer)) == [2]
 
 
 class Interrupted(Exception):
@@ -173,7 +173,7 @@ def test_the_checksums_hold_while_another_thread_changes_the_arrays() -> None:
         for step in range(12):
             write(writer, values, step)
             header, image = list(sealed(writer).items())[-1]
-            assert [] == damaged_chunks(image, header)
+            assert damaged_chunks(image, header) == []
     finally:
         stop.set()
         changer.join()
@@ -192,7 +192,7 @@ def test_without_a_keeper_commits_go_on_in_the_slots_there_are() -> None:
     makers += [1, None, None]
     write(writer, [4], 4)
     assert CommitId(Epoch(1), Step(5), 3) == write(writer, [5], 5)
-    assert [[4], [5]] == [content(image) for image in sealed(writer).values()]
+    assert [content(image) for image in sealed(writer).values()] == [[4], [5]]
 
 
 def test_where_memory_is_short_the_slots_there_are_serve() -> None:
@@ -208,9 +208,9 @@ def test_where_memory_is_short_the_slots_there_are_serve() -> None:
         write(writer, [step], step)
     with pytest.raises(NoRoom):
         writer.write(np.zeros(MIB), Step(5), generators=False)
-    assert [[3], [4]] == [content(image) for image in sealed(writer).values()]
+    assert [content(image) for image in sealed(writer).values()] == [[3], [4]]
     write(writer, [6], 6)
-    assert [6] == content(newest_image(writer))
+    assert content(newest_image(writer)) == [6]
 
 
 READER = """
@@ -244,10 +244,10 @@ def test_a_slot_that_is_read_is_not_overwritten() -> None:
     waiting = threading.Thread(target=lambda: (write(writer, [3], 3), done.set()))
     waiting.start()
     assert not done.is_set()
-    assert [0, 1, 2] == sorted(header.step for header in sealed(writer))
+    assert sorted(header.step for header in sealed(writer)) == [0, 1, 2]
     readers[0].communicate("go on\n")
     waiting.join()
-    assert [1, 2, 3] == sorted(header.step for header in sealed(writer))
+    assert sorted(header.step for header in sealed(writer)) == [1, 2, 3]
     readers[1].communicate("go on\n")
 
 

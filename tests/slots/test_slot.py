@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -30,14 +31,13 @@ def descriptor() -> Iterator[int]:
 
 
 def mappings_of(name: str) -> int:
-    with open("/proc/self/maps") as maps:
-        return sum(name in line for line in maps)
+    return Path("/proc/self/maps").read_text().count(name)
 
 
 def test_a_slot_has_whole_pages_and_a_fixed_size(descriptor: int) -> None:
     """Huge pages above 2 MiB, 64 KiB steps below; never shrunk or grown again."""
-    assert [64 << 10, 64 << 10, 2 << 20, 4 << 20] == [slot_bytes(size) for size in (0, 65_536, 2 << 20, (2 << 20) + 1)]
-    assert 4 << 20 == os.fstat(descriptor).st_size
+    assert [slot_bytes(size) for size in (0, 65_536, 2 << 20, (2 << 20) + 1)] == [64 << 10, 64 << 10, 2 << 20, 4 << 20]
+    assert os.fstat(descriptor).st_size == 4 << 20
     for size in (0, 8 << 20):
         with pytest.raises(PermissionError):
             os.ftruncate(descriptor, size)
@@ -47,8 +47,8 @@ def test_a_slot_has_whole_pages_and_a_fixed_size(descriptor: int) -> None:
 def test_a_pulse_is_one_page_of_zeros() -> None:
     """A life that has not beaten yet."""
     descriptor = make_pulse()
-    assert PULSE_BYTES == os.fstat(descriptor).st_size
-    assert 0 == read_pulse(memoryview(os.pread(descriptor, PULSE_BYTES, 0))).beats
+    assert os.fstat(descriptor).st_size == PULSE_BYTES
+    assert read_pulse(memoryview(os.pread(descriptor, PULSE_BYTES, 0))).beats == 0
     os.close(descriptor)
 
 
@@ -58,7 +58,7 @@ def test_mappings_share_one_memory_unless_private(descriptor: int) -> None:
     private = Slot(descriptor, private=True)
     one.image[5] = 7
     private.image[6] = 9
-    assert (7, 0, 9) == (two.image[5], two.image[6], private.image[6])
+    assert (two.image[5], two.image[6], private.image[6]) == (7, 0, 9)
     assert two.image.readonly
     for slot in (one, two, private):
         slot.close()
@@ -84,7 +84,7 @@ def test_a_forked_child_has_no_mapping(descriptor: int) -> None:
     if child == 0:
         os._exit(mappings_of("goldthread-test"))
     _, status = os.waitpid(child, 0)
-    assert 0 == os.waitstatus_to_exitcode(status)
+    assert os.waitstatus_to_exitcode(status) == 0
     slot.close()
 
 

@@ -1,152 +1,146 @@
-"""Where two commits differ, leaf by leaf, to the bit. Neither is rebuilt: no class of the program is needed.
-
-Only the state is compared. The global generators that travel with it begin differently in every process, unless the
-program seeds them; where it draws from them unseeded, the state shows it.
-"""
+"""Whether two commits hold the same state, bit for bit, and where they do not."""
 
 from __future__ import annotations
 
-import os
-from mmap import ACCESS_READ, mmap
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import numpy as np
 
 from goldthread.errors import CommitDamaged
 from goldthread.slots.nodes import Node, form_place
 from goldthread.slots.rebuild import Rebuilder
+from goldthread.slots.slot import Slot
 from goldthread.wire.image import read_header
 
-__all__ = ["Comparison", "Difference", "compare_images"]
+__all__ = ["Comparison", "Difference", "compare", "compare_images"]
 
+_encode = msgspec.msgpack.Encoder().encode
 _SHOWN_SIGNS: Final = 60
-_IN_PAYLOAD: Final = frozenset({"bytes", "bytearray", "buffer", "pyarray", "tensor", "jax", "pickle"})
-"""Kinds whose last two details say where their bytes are."""
 
 
 class Difference(NamedTuple):
+    """One leaf that differs, or a container whose contents do not correspond."""
+
     place: str
-    """`state["weights"]["in"]`."""
     text: str
-    """What differs there."""
 
     def __str__(self) -> str:
         return f"{self.place}: {self.text}"
 
 
 class Comparison(NamedTuple):
-    differences: tuple[Difference, ...]
-    """In the order of the state; empty where both are the same, to the bit."""
+    differences: list[Difference]
+    """In the order of the walk."""
     leaves: int
-    """How many leaves were compared."""
+    """Leaves compared."""
 
 
-def compare_images(one: int, other: int) -> Comparison:
-    """Compare two sealed images, given by their descriptors. Raises `CommitDamaged`."""
-    comparer = _Comparer(_open(one), _open(other))
-    first, second = (_state_of(rebuilder) for rebuilder in (comparer.one, comparer.other))
-    comparer.compare(first, second, "state")
-    return Comparison(tuple(comparer.differences), comparer.leaves)
+def compare_images(mine: int, its: int) -> Comparison:
+    """Compare two sealed images that are open as descriptors."""
+    slots = [Slot(mine, writable=False), Slot(its, writable=False)]
+    try:
+        return compare(slots[0].image, slots[1].image)
+    finally:
+        for slot in slots:
+            slot.close()
 
 
-def _open(descriptor: int) -> Rebuilder:
-    image = memoryview(mmap(descriptor, os.fstat(descriptor).st_size, access=ACCESS_READ))
+def compare(mine: memoryview, its: memoryview) -> Comparison:
+    """Compare two sealed images, leaf by leaf. Nothing is rebuilt, and no class is needed."""
+    left, right = _open(mine), _open(its)
+    differences: list[Difference] = []
+    leaves = 0
+    for found in _walk(left, left.root, right, right.root, ""):
+        leaves += 1
+        if found is not None:
+            differences.append(found)
+    return Comparison(differences, leaves)
+
+
+def _open(image: memoryview) -> Rebuilder:
     header = read_header(image)
     if header is None:
         raise CommitDamaged("this commit was never sealed")
     return Rebuilder(image, header, map=True, pickle=False)
 
 
-def _state_of(rebuilder: Rebuilder) -> Node:
-    roots: dict[Any, Node] = dict(zip(rebuilder.root.keys, rebuilder.root.children, strict=True))
-    return roots["state"]
-
-
-class _Comparer:
-    def __init__(self, one: Rebuilder, other: Rebuilder) -> None:
-        self.one = one
-        self.other = other
-        self.differences: list[Difference] = []
-        self.leaves = 0
-
-    def compare(self, one: Node, other: Node, place: str) -> None:
-        if one.kind != other.kind:
-            self._differ(place, f"{_kind_words(one)} against {_kind_words(other)}")
-        elif one.children or other.children or one.keys or other.keys:
-            self._compare_children(one, other, place)
-        elif one.kind == "array":
-            self._compare_arrays(one, other, place)
-        elif one.kind in _IN_PAYLOAD:
-            self._compare_bytes(one, other, place)
-        else:
-            self.leaves += 1
-            if (one.details, one.number) != (other.details, other.number) or not _is_same(one.value, other.value):
-                self._differ(place, f"{_shown(one.value)} against {_shown(other.value)}")
-
-    def _compare_children(self, one: Node, other: Node, place: str) -> None:
-        if one.details != other.details:
-            self._differ(place, f"{one.kind} {_shown(one.details)} against {_shown(other.details)}")
-        if one.keys != other.keys:
-            unshared = [key for key in [*one.keys, *other.keys] if (key in one.keys) != (key in other.keys)]
-            self._differ(place, f"only in one of them: {unshared}" if unshared else "its keys come in another order")
-        others = dict(zip(other.keys, other.children, strict=True))
-        for key, child in zip(one.keys, one.children, strict=True):
-            if key in others:
-                self.compare(child, others[key], place + form_place(one.kind, key))
-
-    def _compare_arrays(self, one: Node, other: Node, place: str) -> None:
-        self.leaves += 1
-        if one.details[:2] != other.details[:2]:
-            self._differ(place, f"{_array_words(one)} against {_array_words(other)}")
+def _walk(left: Rebuilder, mine: Node, right: Rebuilder, its: Node, place: str) -> Iterator[Difference | None]:
+    """For each leaf what differs there, or None."""
+    if mine.kind != its.kind:
+        yield Difference(place, f"{_kind(mine)} and {_kind(its)}")
+    elif mine.keys or its.keys:
+        if _encode_keys(mine) != _encode_keys(its):
+            yield Difference(place, _keys_in_words(mine, its))
             return
-        first, second = self.one.view(one), self.other.view(other)
-        unequal = _bytes_of(first) != _bytes_of(second)
-        elements = np.flatnonzero(unequal.any(axis=-1))
-        if len(elements):
-            at = np.unravel_index(elements[0], first.shape)
-            where = f", the first at {[int(index) for index in at]}" if at else ""
-            values = f"{_shown(first[at])} against {_shown(second[at])}"
-            self._differ(place, f"{len(elements)} of {first.size} elements differ{where}: {values}")
-
-    def _compare_bytes(self, one: Node, other: Node, place: str) -> None:
-        self.leaves += 1
-        if one.details[:-2] != other.details[:-2]:
-            self._differ(place, f"{one.kind} {_shown(one.details[:-2])} against {_shown(other.details[:-2])}")
-            return
-        first, second = (np.frombuffer(side, np.uint8) for side in (self.one.raw(one), self.other.raw(other)))
-        if len(first) != len(second):
-            self._differ(place, f"{len(first)} bytes against {len(second)}")
-        elif unequal := np.count_nonzero(first != second):
-            self._differ(place, f"{unequal} of {len(first)} bytes of the {one.kind} differ")
-
-    def _differ(self, place: str, text: str) -> None:
-        self.differences.append(Difference(place, text))
+        for key, one, other in zip(mine.keys, mine.children, its.children, strict=True):
+            there = place + form_place(mine.kind, key) if place else str(key)
+            yield from _walk(left, one, right, other, there)
+    else:
+        text = _leaf(left, mine, right, its)
+        yield Difference(place, text) if text else None
 
 
-def _bytes_of(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The bytes of each element, in the order of the elements: NaNs and zeros with signs are told apart."""
-    whole = np.ascontiguousarray(array)
-    return whole.reshape(-1).view(np.uint8).reshape(whole.size, whole.dtype.itemsize)
+def _leaf(left: Rebuilder, mine: Node, right: Rebuilder, its: Node) -> str:
+    """How two leaves of one kind differ; empty where they do not."""
+    if mine.kind == "array":
+        return _arrays(left.view(mine), right.view(its))
+    if mine.value is None and len(mine.details) > 1 and mine.kind != "value":
+        if mine.details[:-2] != its.details[:-2]:
+            return f"{mine.details[:-2]} and {its.details[:-2]}"
+        one, other = np.frombuffer(left.raw(mine), np.uint8), np.frombuffer(right.raw(its), np.uint8)
+        return "" if one.tobytes() == other.tobytes() else f"{_differing(one, other)} bytes differ"
+    if _encode((mine.details, mine.value)) == _encode((its.details, its.value)):
+        return ""
+    return f"{_short(mine.value)} and {_short(its.value)}"
 
 
-def _is_same(one: object, other: object) -> bool:
-    """The same value of the same type, to the bit: `1` is not `True`, `0.0` is not `-0.0`, a NaN is itself."""
-    if isinstance(one, float) and isinstance(other, float):
-        return one.hex() == other.hex()
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_is_same, one, other))
-    return type(one) is type(other) and one == other
+def _arrays(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> str:
+    if (one.dtype, one.shape) != (other.dtype, other.shape):
+        return f"an array of {one.dtype} {one.shape} and one of {other.dtype} {other.shape}"
+    if one.nbytes == 0:
+        return ""
+    mine, its = _rows(one), _rows(other)
+    differs = (mine != its).any(axis=1)
+    if not differs.any():
+        return ""
+    first = int(differs.argmax())
+    return (
+        f"{int(differs.sum())} of {one.size} elements differ, the first at {first}: "
+        f"{one.reshape(-1, order='A')[first]} and {other.reshape(-1, order='A')[first]}"
+    )
 
 
-def _kind_words(node: Node) -> str:
-    return f"{type(node.value).__name__} {_shown(node.value)}" if node.kind == "value" else node.kind
+def _rows(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The bytes of each element as a row, in the order in which they lie."""
+    flat = array.reshape(-1, order="A")
+    return flat.view(np.uint8).reshape(array.size, array.dtype.itemsize)
 
 
-def _array_words(node: Node) -> str:
-    dtype, shape = node.details[:2]
-    return f"an array of {dtype} {shape}"
+def _differing(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> str:
+    if len(one) != len(other):
+        return f"{len(one)} and {len(other)}"
+    return f"{int((one != other).sum())} of {len(one)}"
 
 
-def _shown(value: object) -> str:
-    text = str(value) if isinstance(value, np.generic) else repr(value)
-    return text if len(text) <= _SHOWN_SIGNS else f"{text[: _SHOWN_SIGNS - 3]}..."
+def _encode_keys(node: Node) -> str:
+    return repr((node.keys, node.details))
+
+
+def _keys_in_words(mine: Node, its: Node) -> str:
+    if set(map(repr, mine.keys)) == set(map(repr, its.keys)):
+        return f"{mine.details} and {its.details}" if mine.details != its.details else "another order of keys"
+    if mine.kind in ("list", "tuple", "deque", "set", "frozenset"):
+        return f"{len(mine.keys)} and {len(its.keys)} items"
+    alone = [key for key in [*mine.keys, *its.keys] if (key in mine.keys) != (key in its.keys)]
+    return f"only one of the two has {', '.join(map(repr, alone[:3]))}"
+
+
+def _kind(node: Node) -> str:
+    return type(node.value).__name__ if node.kind == "value" else node.kind
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN_SIGNS else f"{text[:_SHOWN_SIGNS]}..."
