@@ -89,31 +89,44 @@ def test_nothing_depends_on_assertions() -> None:
     assert found == []
 
 
-def public_definitions(tree: ast.Module) -> set[str]:
-    defined = {
-        node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-    }
-    return {name for name in defined if not name.startswith("_")}
-
-
-def listed_names(tree: ast.Module) -> set[str] | None:
+def names_defined(tree: ast.Module) -> set[str]:
+    """What a module defines at its top."""
+    names = set()
     for node in tree.body:
-        if isinstance(node, ast.Assign) and any(
-            isinstance(target, ast.Name) and target.id == "__all__" for target in node.targets
-        ):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign | ast.ImportFrom | ast.If):
+            names |= {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+            names |= {one.asname or one.name for one in ast.walk(node) if isinstance(one, ast.alias)}
+    return names
+
+
+def names_listed(tree: ast.Module) -> set[str]:
+    """What is in its `__all__`."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             return set(ast.literal_eval(node.value))
-    return None
+    return set()
 
 
 @pytest.mark.parametrize("path", MODULES, ids=in_package)
-def test_public_names_are_listed(path: Path) -> None:
-    """`__all__` names what a module offers; what is not offered begins with an underscore."""
+def test_what_a_module_offers_is_there(path: Path) -> None:
+    """Each name in `__all__` is defined."""
     tree = tree_of(path)
-    listed, defined = listed_names(tree), public_definitions(tree)
-    if defined and path.name != "__main__.py":
-        assert listed is not None, "the module has no __all__"
-        if in_package(path) not in NOT_ALL_LISTED:
-            assert defined <= listed
+    assert names_listed(tree) - names_defined(tree) == set()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=in_package)
+def test_modules_take_only_what_others_offer(path: Path) -> None:
+    """A name that another module imports is public: it stands in the `__all__` of its module."""
+    taken = []
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("goldthread."):
+            source = SOURCE.joinpath(*str(node.module).split(".")[1:]).with_suffix(".py")
+            if source.exists() and in_package(source) not in NOT_ALL_LISTED:
+                offered = names_listed(tree_of(source))
+                taken += [f"{node.module}.{one.name}" for one in node.names if one.name not in offered]
+    assert taken == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=in_package)
