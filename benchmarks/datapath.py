@@ -1,0 +1,179 @@
+"""Commit and restore against a warm memcpy of the same bytes, measured in the same run.
+
+    python benchmarks/datapath.py [--mib 1024] [--json]
+
+M is the median time of copying the state once more into arrays that were written before, one `numpy.copyto` per array,
+in one thread. It is measured between the commits, since what else the machine does falls on both. Restores run in a
+process of their own, as they do after a death.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from goldthread.names import Epoch, MemberName, Step
+from goldthread.program.pour import pour, read
+from goldthread.program.writer import Writer
+from goldthread.slots.slot import Slot, make_slot
+
+ARRAYS = 64
+SMALL_ARRAYS, SMALL_BYTES = 10_000, 4096
+REPEATS, WARM_UP = 7, 4
+Facts = dict[str, float]
+
+
+def seconds_of(action: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def state_of(mib: int) -> dict[str, Any]:
+    return {f"array{index}": np.ones((mib << 20) // ARRAYS // 4, "f4") for index in range(ARRAYS)}
+
+
+def copy_all(source: dict[str, Any], target: dict[str, Any]) -> None:
+    for name, array in source.items():
+        np.copyto(target[name], array)
+
+
+def memcpy_seconds(state: dict[str, Any]) -> float:
+    target = {name: np.ones_like(array) for name, array in state.items()}
+    return statistics.median(seconds_of(lambda: copy_all(state, target)) for _ in range(5))
+
+
+def new_writer(descriptors: list[int] | None = None) -> Writer:
+    def new_slot(index: int, size: int) -> int:
+        descriptor = make_slot("bench", size)
+        if descriptors is not None:
+            descriptors.append(descriptor)
+        return descriptor
+
+    return Writer(MemberName("bench"), Epoch(1), slots_most=3, new_slot=new_slot, pickle=False)
+
+
+def commits(state: dict[str, Any], change: Callable[[], None], plain: Callable[[], object], repeats: int) -> Facts:
+    """Commit after each change, beside the plain copy of the same bytes."""
+    writer = new_writer()
+    taken, copied = [], []
+    for step in range(WARM_UP + repeats):
+        change()
+        taken.append(seconds_of(lambda step=step: writer.write(state, Step(step), True)))  # type: ignore[misc]
+        copied.append(seconds_of(plain))
+    writer.close()
+    commit, memcpy = statistics.median(taken[WARM_UP:]), statistics.median(copied[WARM_UP:])
+    return {"ms": 1e3 * commit, "memcpy_ms": 1e3 * memcpy, "ratio": commit / memcpy}
+
+
+def large_commits(mib: int) -> dict[str, Facts]:
+    state, target = state_of(mib), state_of(mib)
+    part = state["array3"][: (mib << 20) // 400]
+
+    def change_all() -> None:
+        for array in state.values():
+            np.add(array, 1, out=array)
+
+    def change_part() -> None:
+        np.add(part, 1, out=part)
+
+    def plain() -> None:
+        copy_all(state, target)
+
+    return {
+        "commit, all changed": commits(state, change_all, plain, REPEATS),
+        "commit, 1 % changed": commits(state, change_part, plain, REPEATS),
+    }
+
+
+def small_commits() -> Facts:
+    """The memcpy is that of one block of as many bytes."""
+    state = {f"array{index}": np.ones(SMALL_BYTES // 4, "f4") for index in range(SMALL_ARRAYS)}
+    source, target = np.ones(SMALL_ARRAYS * SMALL_BYTES // 4, "f4"), np.ones(SMALL_ARRAYS * SMALL_BYTES // 4, "f4")
+    return commits(state, lambda: None, lambda: np.copyto(target, source), 3 * REPEATS)
+
+
+def loop_commit(mib: int, step_ms: float) -> Facts:
+    """A commit of a few MiB as a share of the step that it follows. The step is computed, not slept."""
+    state = {"x": np.ones((mib << 20) // 8), "step": 0}
+    writer, taken = new_writer(), []
+
+    for step in range(60):
+        end = time.perf_counter() + step_ms / 1e3
+        while time.perf_counter() < end:
+            np.add(state["x"], 1, out=state["x"])
+        taken.append(seconds_of(lambda step=step: writer.write(state, Step(step), True)))  # type: ignore[misc]
+    writer.close()
+    commit = statistics.median(taken[10:])
+    return {"ms": 1e3 * commit, "ratio": commit / (step_ms / 1e3)}
+
+
+def restores(mib: int) -> dict[str, Facts]:
+    """Each in a fresh process, which measures its own memcpy first."""
+    descriptors: list[int] = []
+    writer = new_writer(descriptors)
+    writer.write(state_of(mib), Step(1), True)
+    found = {}
+    for kind in ("new", "existing", "mapped"):
+        runs = []
+        for _ in range(3):
+            command = [sys.executable, __file__, "--mib", str(mib), "--restore", kind, "--slot", str(descriptors[0])]
+            done = subprocess.run(command, pass_fds=descriptors[:1], stdout=subprocess.PIPE, check=True)
+            runs.append(json.loads(done.stdout))
+        found[f"restore, {kind}"] = sorted(runs, key=lambda run: run["ratio"])[len(runs) // 2]
+    writer.close()
+    return found
+
+
+def restore_here(kind: str, descriptor: int, mib: int) -> Facts:
+    state = state_of(mib)
+    memcpy = memcpy_seconds(state)
+    if kind != "existing":
+        state = {}
+    slot = Slot(descriptor, writable=False, private=kind == "mapped")
+    if kind == "existing":
+        taken = seconds_of(lambda: pour(slot.image, state, map=False, pickle=False, checked=True))
+    else:
+        kept: list[object] = []  # Giving the memory back is not part of a restore.
+        taken = seconds_of(
+            lambda: kept.append(read(slot.image, map=kind == "mapped", pickle=False, checked=True))
+        )  # fmt: skip
+    return {"ms": 1e3 * taken, "memcpy_ms": 1e3 * memcpy, "ratio": taken / memcpy}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--mib", type=int, default=1024, help="size of the large state")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--restore", choices=["new", "existing", "mapped"], help=argparse.SUPPRESS)
+    parser.add_argument("--slot", type=int, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.restore:
+        print(json.dumps(restore_here(given.restore, given.slot, given.mib)))
+        return
+    found = {
+        **large_commits(given.mib),
+        "commit, 10,000 arrays of 4 KiB": small_commits(),
+        "commit, 1 MiB each 10 ms": loop_commit(1, 10),
+        "commit, 16 MiB each 100 ms": loop_commit(16, 100),
+        **restores(given.mib),
+    }
+    if given.json:
+        print(json.dumps({"mib": given.mib, "cores": os.cpu_count(), "rows": found}, indent=1))
+        return
+    for name, facts in found.items():
+        memcpy = f"M {facts['memcpy_ms']:8.2f} ms" if "memcpy_ms" in facts else "of the step"
+        print(f"{name:32} {facts['ms']:9.3f} ms   {memcpy:14}   ratio {facts['ratio']:.3f}")
+
+
+if __name__ == "__main__":
+    main()
