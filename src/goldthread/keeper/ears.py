@@ -122,6 +122,7 @@ class Ears:
 
     def _return(self, connection: Connection, request: messages.ReturnRequest, descriptors: list[int]) -> None:
         keeper, member = self._keeper, request.member
+        _expect(descriptors, 1 + len(request.slots))
         view = keeper.machine.view(member)
         if view is not None and view.epoch > request.epoch:
             raise Fenced(
@@ -194,6 +195,7 @@ class Ears:
 
     def _shim(self, connection: Connection, note: messages.ShimNote, descriptors: list[int]) -> None:
         keeper, member = self._keeper, note.member
+        _expect(descriptors, note.pulse + len(note.slots))
         ward = keeper.ward(member)
         self._members[connection] = member
         ward.shim = connection
@@ -237,7 +239,7 @@ class Ears:
             self._follow_alone(ward, ward.epoch, ward.pid)
 
     def _life_started(self, connection: Connection, note: messages.LifeStartedNote, descriptors: list[int]) -> None:
-        ward = self._keeper.ward(self._members[connection])
+        ward = self._shim_ward(connection)
         self._keeper.tell(events.LifeStarted(ward.member, note.epoch, note.pid))
         ward.group, _ = LifeGroup.make(f"{ward.member}-{note.epoch}", self._keeper.home.path)
         if ward.group is not None and not ward.group.add(note.pid):
@@ -249,11 +251,19 @@ class Ears:
     def _life_not_started(
         self, connection: Connection, note: messages.LifeNotStartedNote, descriptors: list[int]
     ) -> None:
-        member = self._members[connection]
+        member = self._shim_ward(connection).member
         self._keeper.tell(events.LifeEnded(member, note.epoch, not_started(note.text)))
 
     def _life_exited(self, connection: Connection, note: messages.LifeExitedNote, descriptors: list[int]) -> None:
-        self._end(self._keeper.ward(self._members[connection]), note.epoch, note.status, note.last_words)
+        self._end(self._shim_ward(connection), note.epoch, note.status, note.last_words)
+
+    def _shim_ward(self, connection: Connection) -> Ward:
+        """The member of this shim. Raises `KeeperError` where the connection is no shim's, or no more."""
+        member = self._members.get(connection)
+        ward = self._keeper.wards.get(member) if member is not None else None
+        if ward is None or ward.shim is not connection:
+            raise KeeperError("this connection is no living member's shim")
+        return ward
 
     def find_processes(self, records: Iterable[MemberRecord]) -> None:
         """Follow the processes of lives that began under an earlier keeper and still run."""
@@ -299,6 +309,11 @@ class Ears:
                     pulse.unsealed,
                 )
             )
+
+
+def _expect(descriptors: list[int], count: int) -> None:
+    if len(descriptors) != count:
+        raise KeeperError(f"{count} descriptors should have come, and {len(descriptors)} did")
 
 
 def refuse(connection: Connection, error: BaseException) -> None:

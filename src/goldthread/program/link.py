@@ -57,7 +57,10 @@ class Link:
         if now - self._looked_ns < _LOOK_NS:
             return
         self._looked_ns = now
-        if self._channel is None or not _is_quiet(self._channel):
+        channel, returning = self._channel, self._returning
+        if channel is None and returning is not None and returning.is_alive():
+            return
+        if channel is None or not _is_quiet(channel):
             self._lose()
 
     def ask(self, message: msgspec.Struct, *, wait_seconds: float = 0.0) -> tuple[Any, list[int]]:
@@ -103,12 +106,13 @@ class Link:
                 self._channel = None
 
     def _lose(self) -> None:
+        """Give up the connection, and begin to seek a keeper unless that is under way."""
         with self._lock:
-            if self._closed or (self._returning is not None and self._returning.is_alive()):
-                return
             if self._channel is not None:
                 self._channel.close()
                 self._channel = None
+            if self._closed or (self._returning is not None and self._returning.is_alive()):
+                return
             self._returning = threading.Thread(target=self._return, name="goldthread-return", daemon=True)
             self._returning.start()
 
@@ -118,9 +122,9 @@ class Link:
             time.sleep(pause)
             try:
                 channel = reach_keeper(self._home, "program")
-                pulse, slots = self._held()
-                request = ReturnRequest(self._member, os.getpid(), self._epoch, tuple(index for index, _ in slots))
-                channel.ask(request, [pulse, *(slot for _, slot in slots)])
+                if not self._hand_over(channel):
+                    channel.close()
+                return
             except Fenced as error:
                 self._fenced = error
                 return
@@ -128,13 +132,22 @@ class Link:
                 return
             except (GoldthreadError, OSError):
                 continue
-            with self._lock:
-                if self._closed:
-                    channel.close()
-                    return
-                self._channel = channel
+
+    def _hand_over(self, channel: Channel) -> bool:
+        """Return to the keeper behind `channel`; whether the connection is used from now on.
+
+        A signal may have interrupted the start of one seeking thread and led to another: the first to come here
+        is the one that counts.
+        """
+        with self._lock:
+            if self._closed or self._channel is not None:
+                return False
+            pulse, slots = self._held()
+            request = ReturnRequest(self._member, os.getpid(), self._epoch, tuple(index for index, _ in slots))
+            channel.ask(request, [pulse, *(slot for _, slot in slots)])
+            self._channel = channel
             self.returns += 1
-            return
+            return True
 
 
 def _is_quiet(channel: Channel) -> bool:
