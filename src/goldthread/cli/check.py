@@ -17,7 +17,7 @@ import msgspec
 from goldthread.cli.arguments import MEMBER, json_option
 from goldthread.cli.run import command_of, name_of
 from goldthread.cli.screen import paint, print_json, progress
-from goldthread.cli.stage import Stage, open_stages
+from goldthread.cli.stage import Stage, open_stages, state_differences
 from goldthread.errors import NothingToRestore, UsageError
 from goldthread.names import CommitId, MemberName
 from goldthread.report import EndingKind, Phase
@@ -33,8 +33,6 @@ class Verdict(msgspec.Struct, frozen=True):
     steps: int
     """The step at which the states were compared."""
     killed_at: int
-    leaves: int
-    """Leaves compared."""
     differences: tuple[str, ...]
     deterministic: bool | None
     """Whether two undisturbed runs agree; None where that did not matter."""
@@ -65,8 +63,6 @@ def check(steps: int, name: MemberName | None, as_json: bool, argv: tuple[str, .
 
 
 def _compare_runs(command: Sequence[str], steps: int, calm: Stage, killed: Stage, again: Stage) -> Verdict:
-    from goldthread.program.compare import compare_images  # It loads NumPy.
-
     with contextlib.ExitStack() as images:
         with progress(f"undisturbed, to step {steps}"):
             commit, image = images.enter_context(_image_at(calm, command, steps))
@@ -74,20 +70,19 @@ def _compare_runs(command: Sequence[str], steps: int, calm: Stage, killed: Stage
         with progress(f"killed at step {middle} and restored, to step {commit.step}"):
             other, other_image = images.enter_context(_image_at(killed, command, commit.step, kill_at=middle))
         death = _refuse_unless_killed(killed, commit, other)
-        differences, leaves = compare_images(image, other_image)
+        differences = state_differences(image, other_image)
         deterministic = None
         if differences:
             with progress("undisturbed once more"):
                 _, third_image = images.enter_context(_image_at(again, command, commit.step))
-            deterministic = not compare_images(image, third_image).differences
+            deterministic = not state_differences(image, third_image)
     return Verdict(
         bit_identical=not differences,
         steps=commit.step,
         killed_at=death,
-        leaves=leaves,
-        differences=tuple(str(one) for one in differences),
+        differences=differences,
         deterministic=deterministic,
-        likely_cause=likely_cause(differences[0].place, deterministic) if differences else "",
+        likely_cause=likely_cause(differences[0], deterministic) if differences else "",
     )
 
 
@@ -133,13 +128,14 @@ def _refuse_unless_killed(killed: Stage, commit: CommitId, other: CommitId) -> i
     return lives[0].reached
 
 
-def likely_cause(place: str, deterministic: bool | None) -> str:
-    """What most often makes this leaf differ, judged by the evidence."""
+def likely_cause(difference: str, deterministic: bool | None) -> str:
+    """What most often makes the first leaf that differs do so, judged by the evidence."""
     if deterministic is False:
         return (
             "the program is not deterministic: two undisturbed runs differ as well. It may read the clock, draw from a"
             " generator without a fixed seed, or add up in threads in no fixed order"
         )
+    place = difference.partition(": ")[0]
     return (
         f"what decides {place} is not all in the state, since two undisturbed runs agree: a generator made by the"
         " program, the order or position of its data, or a value kept outside. Put it into the state given to commit"
@@ -149,7 +145,7 @@ def likely_cause(place: str, deterministic: bool | None) -> str:
 def _tell(verdict: Verdict) -> None:
     middle = f"killed at step {verdict.killed_at}, restored, compared at step {verdict.steps}"
     if verdict.bit_identical:
-        click.echo(paint("bit-identical: yes", "green", "bold") + f"  all {verdict.leaves} leaves, {middle}")
+        click.echo(paint("bit-identical: yes", "green", "bold") + f"  {middle}")
         return
     click.echo(paint("bit-identical: no", "red", "bold") + f"  {middle}")
     for difference in verdict.differences[:_SHOWN]:

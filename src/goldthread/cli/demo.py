@@ -20,7 +20,7 @@ import msgspec
 
 from goldthread.cli.arguments import json_option
 from goldthread.cli.screen import amount, lasting, paint, print_json
-from goldthread.cli.stage import Stage, open_stages
+from goldthread.cli.stage import Stage, open_stages, state_differences
 from goldthread.errors import KeeperError, UsageError
 from goldthread.local import connect
 from goldthread.names import Epoch, MemberName, Span, Step, seconds
@@ -55,6 +55,8 @@ class Happening(msgspec.Struct, frozen=True):
     """From where the next life went on, and why, as it was told itself."""
     phases: tuple[PhaseTime, ...] = ()
     """Of the next life, as the keeper measured them."""
+    seen_seconds: float | None = None
+    """From the event to the keeper's report of it, as seen from outside."""
     seconds: float = 0.0
     """From the event to the first new step, as seen from outside."""
 
@@ -155,6 +157,11 @@ class _Demo:
         """Do what ends a life, and wait for the first new step of the next."""
         at = monotonic()
         fault(_pid_of(before))
+        self._stage.wait(
+            "the keeper to see it",
+            lambda now: True if now.epoch > before.epoch or now.phase is not Phase.RUNNING else None,
+        )
+        seen = monotonic()
         self._stage.wait("the next life's first new step", lambda now: _has_new_step(now, before.epoch))
         back = monotonic()
         dead, life = self._two_lives(Epoch(before.epoch + 1))
@@ -163,7 +170,8 @@ class _Demo:
             at=round(at - self._began, 3),
             step=reached,
             event=event,
-            outcome=_death_words(dead, life, seconds(back - at)),
+            outcome=_death_words(dead, life, seconds(seen - at), seconds(back - at)),
+            seen_seconds=round(seen - at, 4),
             then=life.restored_reason,
             lost_steps=reached - (life.restored.step if life.restored else 0),
             phases=life.phases,
@@ -204,11 +212,9 @@ class _Demo:
 
     def _compare(self) -> tuple[Step, tuple[str, ...]]:
         """The last step, and every place where the final state is not the twin's."""
-        from goldthread.program.compare import compare_images  # It loads NumPy.
-
         (mine, image), (_, twin_image) = self._stage.newest(), self._twin.newest()
         try:
-            return mine.step, tuple(str(one) for one in compare_images(image, twin_image).differences)
+            return mine.step, state_differences(image, twin_image)
         finally:
             os.close(image)
             os.close(twin_image)
@@ -227,13 +233,11 @@ class _Demo:
         click.echo(text, err=self._to_stderr)
 
 
-def _death_words(dead: LifeReport, life: LifeReport, whole: Span) -> str:
+def _death_words(dead: LifeReport, life: LifeReport, seen: Span, whole: Span) -> str:
     """What came of a death, in one line."""
-    times = {phase.phase: phase.span for phase in life.phases}
     cause = dead.ending.kind.value if dead.ending else "no cause known"
-    seen = f"seen within {lasting(times['seen'])}" if "seen" in times else "seen"
-    imports = lasting(times.get("imports", Span(0)))
-    return f"{seen} ({cause}), first new step after {lasting(whole)}, {imports} of it imports"
+    imports = next((lasting(phase.span) for phase in life.phases if phase.phase == "imports"), "some")
+    return f"seen after {lasting(seen)} ({cause}), first new step after {lasting(whole)}, {imports} of it imports"
 
 
 def _has_new_step(now: MemberReport, dead: Epoch) -> bool | None:
@@ -267,9 +271,10 @@ def _tell_outcome(outcome: Outcome, program: Path) -> None:
         click.echo(f"  {difference}")
     each = " + ".join(str(one.lost_steps) for one in outcome.happenings)
     click.echo(f"lost steps: {outcome.lost_steps} of {outcome.steps} ({each}), in {outcome.lives} lives")
+    shown = program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program
     click.echo("\ntry next:")
     for command in (
-        f"goldthread run -- {Path(sys.executable).name} {program}",
+        f"goldthread run -- {Path(sys.executable).name} {shown}",
         "goldthread status digits",
         "goldthread drill digits kill",
         "goldthread why digits",

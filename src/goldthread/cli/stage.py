@@ -25,9 +25,9 @@ from goldthread.policy import Budget
 from goldthread.report import Ending, LifeReport, MemberReport, Phase
 from goldthread.wire.messages import Command, CopyFound, CopyRequest, KeeperStopRequest, RunRequest
 
-__all__ = ["Stage", "end_processes", "open_stages", "processes_of"]
+__all__ = ["Stage", "end_processes", "open_stages", "processes_of", "state_differences"]
 
-_LOOK_SECONDS: Final = 0.005
+_LOOK_SECONDS: Final = 0.002
 _STOP_SECONDS: Final = 5.0
 _GONE_SECONDS: Final = 5.0
 _AT_REST: Final = frozenset({Phase.ENDED, Phase.LIMBO, Phase.DOWN})
@@ -143,6 +143,18 @@ def open_stages(member: MemberName, *names: str) -> Iterator[list[Stage]]:
             shutil.rmtree(folder, ignore_errors=True)
         finally:
             signal.signal(signal.SIGINT, before)
+
+
+def state_differences(one: int, other: int) -> tuple[str, ...]:
+    """Every place where the states of two commits, given by descriptors of their images, differ.
+
+    The global generators that travel with a state are left out: they begin differently in every process that does
+    not seed them, and where a program draws from them its state shows it.
+    """
+    from goldthread.program.compare import compare_images  # It loads NumPy.
+
+    differences = compare_images(one, other).differences
+    return tuple(str(found) for found in differences if not found.place.startswith("generators"))
 
 
 def processes_of(home: Home) -> list[int]:
