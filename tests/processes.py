@@ -6,15 +6,17 @@ import os
 import signal
 from pathlib import Path
 
+from goldthread.keeper.cgroup import clear_groups
 from goldthread.local import Home
 
 
 def end_processes_of(home: Home) -> None:
-    """Kill every process that was started for this home: keeper, shims, programs."""
+    """Kill every process that was started for this home (keeper, shims, programs) and remove their groups."""
     mark = os.fsencode(home.path)
     while found := [pid for pid in _processes() if _belongs(pid, mark)]:
         for pid in found:
             _kill(pid)
+    clear_groups(home.path)
 
 
 def _processes() -> list[int]:

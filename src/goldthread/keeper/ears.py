@@ -21,7 +21,7 @@ from goldthread.rules.orders import MemberRecord
 from goldthread.slots.slot import make_slot
 from goldthread.wire import messages
 
-__all__ = ["LIVING", "Ears", "refuse"]
+__all__ = ["LIVING", "Ears", "group_name", "refuse"]
 
 LIVING: Final = frozenset({Phase.RETURNING, Phase.STARTING, Phase.RUNNING, Phase.STUCK, Phase.ENDING})
 """The phases in which a process of the member may run."""
@@ -118,6 +118,9 @@ class Ears:
         host_kills = vmstat_oom_kills() - before if before is not None else 0
         group_kills = ward.group.oom_kills() if ward.group is not None else None
         ending = classify(status, ward.raised, OomEvidence(group_kills, host_kills), last_words)
+        if ward.group is not None:
+            ward.group.remove()
+            ward.group = None
         self._keeper.tell(events.LifeEnded(ward.member, epoch, ending))
 
     def _return(self, connection: Connection, request: messages.ReturnRequest, descriptors: list[int]) -> None:
@@ -147,6 +150,10 @@ class Ears:
         epoch, index = ward.epoch, request.index
 
         def made(descriptor: int) -> None:
+            if not connection.open:
+                # The program was interrupted while it asked; by now it may have asked again for the same index.
+                os.close(descriptor)
+                return
             keeper.shelf.put(ward.member, epoch, index, descriptor)
             if ward.shim is not None:
                 ward.shim.send(messages.HoldSlot(epoch, index), [descriptor])
@@ -218,8 +225,8 @@ class Ears:
     def _find_life(self, ward: Ward, note: messages.ShimNote) -> None:
         """A shim came back from before this keeper: its program runs, or ended while no keeper was there."""
         ward.epoch = note.epoch
-        ward.group, _ = LifeGroup.make(f"{ward.member}-{note.epoch}", self._keeper.home.path)
         if note.pid is not None:
+            ward.group = LifeGroup.of(note.pid)
             self._keeper.tell(events.LifeFound(ward.member, note.epoch, note.pid))
             self.follow(ward, note.epoch, note.pid)
         elif note.status is not None:
@@ -241,7 +248,7 @@ class Ears:
     def _life_started(self, connection: Connection, note: messages.LifeStartedNote, descriptors: list[int]) -> None:
         ward = self._shim_ward(connection)
         self._keeper.tell(events.LifeStarted(ward.member, note.epoch, note.pid))
-        ward.group, _ = LifeGroup.make(f"{ward.member}-{note.epoch}", self._keeper.home.path)
+        ward.group, _ = LifeGroup.make(group_name(ward.member, note.epoch), self._keeper.home.path)
         if ward.group is not None and not ward.group.add(note.pid):
             ward.group.remove()
             ward.group = None
@@ -309,6 +316,11 @@ class Ears:
                     pulse.unsealed,
                 )
             )
+
+
+def group_name(member: MemberName, epoch: Epoch) -> str:
+    """The name of a life's control group."""
+    return f"{member}-{epoch}"
 
 
 def _expect(descriptors: list[int], count: int) -> None:

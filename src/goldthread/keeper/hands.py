@@ -12,7 +12,7 @@ import shutil
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
 from goldthread.errors import CommitDamaged, GoldthreadError
 from goldthread.keeper.cause import not_started
@@ -52,9 +52,6 @@ from goldthread.wire.messages import (
 __all__ = ["Hands"]
 
 log = logging.getLogger("goldthread.keeper")
-
-_AT_REST: Final = frozenset({Phase.ENDED, Phase.DOWN, Phase.LIMBO, Phase.ABSENT})
-_SECOND_LOOK: Final = Span(5_000_000_000)
 
 
 class Hands:
@@ -360,10 +357,7 @@ class Hands:
         note = PhaseNote(order.epoch, order.phase, order.reason, order.ending, now())
         for watcher in ward.watchers:
             watcher.send(note)
-        if order.phase in _AT_REST:
-            if ward.group is not None:
-                ward.group.remove()
-                ward.group = None
+        if order.phase is Phase.ENDED:
             self._let_shim_go(ward)
 
     def _let_shim_go(self, ward: Ward) -> None:

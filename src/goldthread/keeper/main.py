@@ -23,9 +23,10 @@ from typing import Final
 
 from goldthread import config
 from goldthread.errors import GoldthreadError, KeeperUnreachable
+from goldthread.keeper.cgroup import clear_groups
 from goldthread.keeper.commands import Commands
 from goldthread.keeper.door import Connection, Door
-from goldthread.keeper.ears import Ears
+from goldthread.keeper.ears import Ears, group_name
 from goldthread.keeper.hands import Hands
 from goldthread.keeper.journal import Journal
 from goldthread.keeper.keeper import Keeper
@@ -165,6 +166,7 @@ def _build(home: Home, loop: Loop) -> tuple[Keeper, Ears, Door]:
     commands = Commands(keeper, ears)
     if set_aside:
         keeper.warn(None, f"the journal was damaged and is set aside as {set_aside}; a new one is begun")
+    clear_groups(home.path, [group_name(record.name, record.epoch) for record in records])
     if not rebooted:
         ears.find_processes(records)
     for member in vault.members():
