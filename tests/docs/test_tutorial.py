@@ -40,7 +40,7 @@ class Reader:
             text=True,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def _read(self, command: str) -> list[str]:
