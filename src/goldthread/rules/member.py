@@ -135,6 +135,8 @@ class Member:
         self._damaged: frozenset[CommitId] = frozenset()
         self._checked: CommitId | None = None
         """The commit whose background check is under way."""
+        self._proved: CommitId | None = None
+        """The deposit that was read again and found whole."""
         self._freed = True
         self._rollbacks: list[tuple[int, Step]] = []
         self._forget: int | None = None
@@ -468,8 +470,8 @@ class Member:
 
     def on_checked(self, event: events.CopyChecked) -> None:
         copy = event.copy
-        if not event.whole and copy.level is Level.DEPOSITED:
-            self._damaged |= {copy.commit}
+        if copy.level is Level.DEPOSITED:
+            self._take_deposit_check(copy.commit, event.whole, event.text)
         if self._checked == copy.commit and copy.level is Level.SEALED:
             self._checked = None
             if not event.whole:
@@ -812,10 +814,29 @@ class Member:
         self._forget_if_asked()
 
     def _free_if_at_peace(self) -> None:
-        """What ended in peace needs no memory any more, once the vault has it."""
-        if self.record.phase is Phase.ENDED and self._lists == 0 and not self._is_deposit_wanted():
+        """What ended in peace needs no memory any more, once the vault has it and its deposit was read again."""
+        if self.record.phase is not Phase.ENDED or self._lists > 0 or self._is_deposit_wanted():
+            return
+        deposited = self.record.deposited
+        if self.sealed is None or deposited is None or self._proved == deposited:
             self.out.append(orders.FreeSlots(self.record.name, Epoch(self.record.epoch + 1)))
             self.sealed = None
+        else:
+            copy = Copy(deposited, Level.DEPOSITED, self.sealed.bytes)
+            self.out.append(orders.CheckCopy(self.record.name, copy, background=True))
+
+    def _take_deposit_check(self, commit: CommitId, whole: bool, text: str) -> None:
+        """A deposit was read again. A damaged one does not count any more."""
+        if whole:
+            self._proved = commit
+        else:
+            self._damaged |= {commit}
+            self._vault -= {commit}
+        if not whole and self.record.deposited == commit:
+            self._alarm(AlarmLevel.WARNING, f"{commit} of {self.record.name} is damaged in the vault: {text}")
+            self._persist(deposited=max(self._vault, default=None))
+            self._press_deposit()
+        self._free_if_at_peace()
 
     def on_deposit_failed(self, event: events.DepositFailed) -> None:
         if self._deposits.under_way is None:

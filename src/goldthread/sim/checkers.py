@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from goldthread.names import CommitId, Epoch, MemberName
+from goldthread.names import CommitId, Epoch, MemberName, seconds
 from goldthread.report import AlarmLevel, Ending, EndingKind, Phase
 from goldthread.rules import orders
 from goldthread.sim.things import CHUNKS, File, Program, Slot, Store, newest_whole, token
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["Broken", "Calm", "Checker", "Heals", "Kept", "NeverBack", "OneWriter", "Whole", "all_checkers"]
 
 _KILL = 9
+_LONG_SILENCE = seconds(30)
+"""What was silent for as long before is not judged within the quiet at the end."""
 
 
 class Broken(Exception):
@@ -250,7 +252,10 @@ class Heals(Checker):
 
     def _check(self, home: Home, phase: Phase, supervised: bool, reason: str) -> None:
         unjudged = self.world.policy.hang_beats
-        is_there = any(not program.hung or program.beats < unjudged for program in home.programs)
+        explained = _LONG_SILENCE / self.world.policy.hang_factor
+        is_there = any(
+            not program.hung or program.beats < unjudged or program.gap > explained for program in home.programs
+        )
         if phase in (Phase.RUNNING, Phase.STARTING):
             if not is_there:
                 raise self.broken(f"{home.name} is {phase.value}, and no program of it lives: {reason}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from goldthread.names import CommitId, MemberName, milliseconds
+from goldthread.names import CommitId, Level, MemberName, milliseconds
 from goldthread.report import Ending, EndingKind
 from goldthread.rules import events, orders
 from goldthread.sim.things import COMMIT_BYTES, File, Program, Shim, Slot, Store
@@ -87,7 +87,11 @@ class Hands:
     def _signal(self, order: orders.SignalProgram) -> None:
         world, home = self._world, self._home(order.member)
         for program in list(home.programs):
-            if (program.started or program.epoch) != order.epoch:
+            epoch = program.started or program.epoch
+            if epoch is None and program.ticket is not None and world.machine is not None:
+                view = world.machine.view(home.name)
+                epoch = view.epoch if view is not None and view.pid == program.pid else None
+            if epoch != order.epoch:
                 continue
             if order.signal == _KILL or not (program.hung or program.asleep):
                 text = f"signal {order.signal}"
@@ -144,7 +148,8 @@ class Hands:
             store.pins -= 1
         if store is not None and not order.background:
             store.checked_at = self._world.now
-        whole = order.background if store is None else store.whole
+        is_superseded = order.background and order.copy.level is Level.SEALED
+        whole = is_superseded if store is None else store.whole
         self._world.give(events.CopyChecked(home.name, order.copy, whole, "" if whole else "1 of 3 chunks"))
 
     def _deposit(self, order: orders.Deposit) -> None:

@@ -11,7 +11,7 @@ import heapq
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from random import Random
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
@@ -23,15 +23,14 @@ from goldthread.rules.events import Copy
 from goldthread.rules.machine import Machine
 from goldthread.rules.orders import LifeRecord, MemberRecord
 from goldthread.rules.rotation import choose_slot
+from goldthread.sim.checkers import Broken, Checker
 from goldthread.sim.hands import Hands
 from goldthread.sim.things import COMMIT_BYTES, File, Program, Shim, Slot, Store
-
-if TYPE_CHECKING:
-    from goldthread.sim.checkers import Checker
 
 __all__ = ["Home", "World"]
 
 _MS: Final = milliseconds(1)
+_TICKS_MOST: Final = 100
 _encode = msgspec.msgpack.Encoder().encode
 
 Teller = Callable[[Instant, str, Any], None]
@@ -89,6 +88,7 @@ class World:
         self._digest = blake2b(digest_size=16)
         self._queue: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._queued = 0
+        self._ticks_now = 0
         self._pids = 100
         self._tickets = 0
         self._generation = 0
@@ -124,6 +124,7 @@ class World:
             if due is not None and due <= moment:
                 if due > until:
                     break
+                self._count_ticks(due)
                 self.now = Instant(max(due, self.now))
                 self._tick()
             elif moment > until or not self._queue:
@@ -133,6 +134,12 @@ class World:
                 self.now = Instant(moment)
                 call(*arguments)
         self.now = Instant(max(until, self.now))
+
+    def _count_ticks(self, due: Instant) -> None:
+        """A machine that wants ticks without end at one moment would never let time go on."""
+        self._ticks_now = self._ticks_now + 1 if due <= self.now else 0
+        if self._ticks_now > _TICKS_MOST:
+            raise Broken("Heals: the machine wants ticks without end")
 
     def skip(self, span: Span) -> None:
         """The whole host stands still for a while, and the clock does not."""
