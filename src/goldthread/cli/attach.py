@@ -26,12 +26,9 @@ def attach(member: MemberName, lines: int) -> int:
     home = Home.default()
     connect(home, "command").close()
     reader = OutputReader(home.output(member))
-    show(last_lines(reader.read(), lines))
-    view = View(home, member, reader)
-    try:
+    with View(home, member, reader) as view:
+        show(last_lines(reader.read(), lines))
         note = view.follow(lambda number: True)
-    finally:
-        view.close()
     if note is None:
         notice(f"left; {member} goes on, goldthread stop {member} ends it")
         return 0

@@ -55,20 +55,23 @@ def run(
     home, member = Home.default(), name or name_of(argv)
     environment = {key: value for key, value in os.environ.items() if key not in _OF_A_LIFE}
     command = Command(command_of(argv), str(Path.cwd()), environment)
-    view = View(home, member, OutputReader(home.output(member), from_end=True))
-    with reach_keeper(home, "command") as channel:
-        channel.ask(RunRequest(member, command, restarts or load(home.path).budget, fresh, hang_after))
+    request = RunRequest(member, command, restarts or load(home.path).budget, fresh, hang_after)
     if detach:
+        _start(home, request)
         notice(f"{member} runs; goldthread attach {member} shows it")
         return 0
-    try:
+    with View(home, member, OutputReader(home.output(member), from_end=True)) as view:
+        _start(home, request)
         note = view.follow(stop_on_signal(home, member))
-    finally:
-        view.close()
     if note is not None and note.phase is Phase.LIMBO:
         hint = f"its state is kept; see goldthread why {member}, then goldthread restart {member}"
         return tell_error(f"{member} is in limbo: {note.reason}", hint, LIMBO_STATUS)
     return exit_status(note.ending if note else None)
+
+
+def _start(home: Home, request: RunRequest) -> None:
+    with reach_keeper(home, "command") as channel:
+        channel.ask(request)
 
 
 def name_of(argv: Sequence[str]) -> MemberName:

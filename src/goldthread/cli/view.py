@@ -10,11 +10,10 @@ import select
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from time import monotonic
-from types import FrameType
-from typing import Final
+from types import TracebackType
+from typing import Any, Final
 
 from goldthread.cli.screen import notice, size
 from goldthread.errors import GoldthreadError, KeeperUnreachable
@@ -49,28 +48,37 @@ class View:
         self._retry_at = 0.0
         self._said = ""
         self._first = Epoch(0)
+        self._arrived: deque[int] = deque()
+        self._handlers: dict[signal.Signals, Any] = {}
         self._missed = 0
+
+    def __enter__(self) -> View:
+        """From now on signals are only noted, so that none is lost between the start and the view."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._handlers[number] = signal.signal(number, lambda number, _: self._arrived.append(number))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._reader.close()
+        self._lose()
 
     def follow(self, on_signal: OnSignal) -> PhaseNote | None:
         """Show everything until the member is at rest; None where `on_signal` ended the view before."""
-        with _caught(signal.SIGINT, signal.SIGTERM) as arrived:
-            while True:
-                notes = self._notes()
-                # The shim writes all output before it tells the end, so what is read now is whole.
-                self.show_output()
-                for note in notes:
-                    self._tell(note)
-                    if note.phase in _AT_REST:
-                        return note
-                while arrived:
-                    if on_signal(arrived.popleft()):
-                        return None
-
-    def close(self) -> None:
-        self._reader.close()
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
+        while True:
+            notes = self._notes()
+            # The shim writes all output before it tells the end, so what is read now is whole.
+            self.show_output()
+            for note in notes:
+                self._tell(note)
+                if note.phase in _AT_REST:
+                    return note
+            while self._arrived:
+                if on_signal(self._arrived.popleft()):
+                    return None
 
     def show_output(self) -> None:
         show(self._reader.read())
@@ -141,22 +149,6 @@ def ask_to_stop(home: Home, member: MemberName, number: int, *, escalate: bool) 
     with reach_keeper(home, "command") as channel:
         answer, _ = channel.ask(StopRequest(member, number, escalate))
     return answer.text if isinstance(answer, Done) else ""
-
-
-@contextmanager
-def _caught(*signals: signal.Signals) -> Iterator[deque[int]]:
-    """These signals are only noted while within."""
-    arrived: deque[int] = deque()
-
-    def note(number: int, frame: FrameType | None) -> None:
-        arrived.append(number)
-
-    before = {number: signal.signal(number, note) for number in signals}
-    try:
-        yield arrived
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def stop_on_signal(home: Home, member: MemberName) -> OnSignal:
