@@ -775,6 +775,9 @@ class Member:
         """What the end of the present life cost, in words."""
         record, reached = self.record, self._detector.step
         newest = record.newest
+        if ending.kind in (EndingKind.UNKNOWN, EndingKind.HOST_RESTARTED) and record.joined:
+            known = self._step()
+            return "whatever it had done" if known is None else f"whatever came after step {known}"
         if newest is not None and newest.epoch == record.epoch:
             if reached is None or reached <= newest.step:
                 return f"nothing: step {newest.step} was sealed"

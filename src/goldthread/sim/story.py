@@ -31,7 +31,7 @@ def phrase(thing: Any) -> str:
     fields = []
     for name in thing.__struct_fields__:
         value = getattr(thing, name)
-        if value not in (None, "", (), False):
+        if value not in (None, "", (), False) and not (name == "ending" and isinstance(thing, orders.Announce)):
             fields.append(_field(name, value))
     return f"{words}: {', '.join(fields)}" if fields else words
 
