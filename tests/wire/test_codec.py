@@ -1,0 +1,74 @@
+"""Frames come out as they went in, in whatever pieces they arrive, and nothing else comes out."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from goldthread.errors import KeeperError
+from goldthread.names import Epoch, MemberName
+from goldthread.version import VERSION
+from goldthread.wire import codec
+from goldthread.wire.codec import FRAME_BYTES_MOST, Decoder, encode
+from goldthread.wire.messages import PROTOCOL, Done, FromKeeper, Hello, JoinRequest, ToKeeper
+
+HELLO = Hello(PROTOCOL, VERSION, "program")
+JOIN = JoinRequest(MemberName("walk"), 7, Epoch(1), False)
+
+
+def test_a_message_comes_out_with_its_count_of_descriptors() -> None:
+    assert Decoder(ToKeeper).feed(encode(JOIN, 3)) == [(JOIN, 3)]
+
+
+@given(st.lists(st.integers(1, 40), max_size=20))
+def test_messages_come_out_in_order_whatever_the_pieces(lengths: list[int]) -> None:
+    frames = encode(HELLO) + encode(JOIN, 2) + encode(HELLO, 1)
+    decoder, out, at = Decoder(ToKeeper), [], 0
+    for length in [*lengths, len(frames)]:
+        out += decoder.feed(frames[at : at + length])
+        at += length
+    assert out == [(HELLO, 0), (JOIN, 2), (HELLO, 1)]
+
+
+def test_a_frame_that_is_too_long_is_refused_before_it_has_arrived() -> None:
+    with pytest.raises(KeeperError, match="was announced"):
+        Decoder(ToKeeper).feed(struct.pack("<IB", FRAME_BYTES_MOST + 1, 0))
+
+
+def test_a_message_that_is_too_long_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codec, "FRAME_BYTES_MOST", 10)
+    with pytest.raises(KeeperError, match="longer than the limit"):
+        encode(HELLO)
+
+
+def test_a_message_of_the_other_side_is_refused() -> None:
+    with pytest.raises(KeeperError, match="could not be read"):
+        Decoder(ToKeeper).feed(encode(Done("well")))
+
+
+@given(st.lists(st.binary(max_size=60), max_size=8))
+def test_whatever_arrives_only_keeper_errors_come_out(pieces: list[bytes]) -> None:
+    decoder = Decoder(FromKeeper)
+    try:
+        for piece in pieces:
+            decoder.feed(piece)
+    except KeeperError:
+        pass
+
+
+@given(st.binary(max_size=200))
+def test_whatever_a_frame_holds_only_keeper_errors_come_out(body: bytes) -> None:
+    with contextlib.suppress(KeeperError):
+        Decoder(ToKeeper).feed(struct.pack("<IB", len(body), 0) + body)
+
+
+@given(st.data())
+def test_a_damaged_frame_is_a_message_or_a_keeper_error(data: st.DataObject) -> None:
+    frame = bytearray(encode(JOIN))
+    frame[data.draw(st.integers(0, len(frame) - 1))] ^= data.draw(st.integers(1, 255))
+    with contextlib.suppress(KeeperError):
+        assert all(isinstance(message, ToKeeper) for message, _ in Decoder(ToKeeper).feed(bytes(frame)))
