@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from pages import ROOT, pages
+from transitions import drawn, written
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
@@ -46,3 +47,8 @@ def test_the_architecture_names_only_files_that_are_there() -> None:
     named = re.findall(r"`([a-z]+/[\w/]+\.py)`", (ROOT / "ARCHITECTURE.md").read_text())
     assert named
     assert [file for file in named if not (ROOT / "src" / "goldthread" / file).exists()] == []
+
+
+def test_the_table_of_phases_is_that_of_the_rules() -> None:
+    """docs/concepts/death.md is drawn from the transitions: `python tests/docs/transitions.py` draws it anew."""
+    assert written() == drawn()
