@@ -201,3 +201,52 @@ def test_without_a_keeper_status_shows_what_the_journal_knows(shell: Shell) -> N
     assert "no keeper runs" in said.stdout
     assert "past: life 1 was ended" in said.stdout
     assert said.returncode == 0
+
+
+def test_a_flipped_commit_is_noticed_and_an_older_one_is_used(shell: Shell) -> None:
+    """The loss is said aloud, with its reason."""
+    running = shell.start("run", "--", *shell.write("counts.py", COUNTS), "100000")
+    assert running.line() == "step 1\n"
+    assert shell("drill", "counts", "stop").returncode == 0
+    assert shell("drill", "counts", "flip").returncode == 0
+    assert shell("drill", "counts", "kill").returncode == 0
+    while not running.line().startswith("step"):
+        pass
+    lives = msgspec.json.decode(shell("why", "counts", "--json").stdout)["lives"]
+    while len(lives) < 2 or lives[1]["restored"] is None:
+        lives = msgspec.json.decode(shell("why", "counts", "--json").stdout)["lives"]
+    assert lives[1]["restored"]["step"] == lives[0]["reached"] - 1
+    assert "damaged" in lives[1]["restored_reason"]
+
+
+def test_a_member_goes_back_to_an_earlier_step_when_told(shell: Shell) -> None:
+    """A second run goes on from the end of the first; after a rollback it starts from where it was told."""
+    program = shell.write("counts.py", COUNTS)
+    shell("run", "--", *program, "5")
+    shell("run", "--", *program, "9")
+    refused = shell("rollback", "counts", "--step", "2")
+    assert refused.returncode in (1, 2)
+    assert refused.stderr.startswith("error: ")
+    assert shell("rollback", "counts", "--step", "7").returncode == 0
+    again = shell("run", "--", *program, "9")
+    assert again.stdout.splitlines() == ["step 6", "step 7", "step 8", "step 9", "done"]
+    over = shell("run", "--fresh", "--", *program, "2")
+    assert over.stdout.splitlines() == ["step 1", "step 2", "done"]
+
+
+def test_a_view_of_nobody_is_refused_by_a_running_keeper(shell: Shell) -> None:
+    assert shell("keeper", "start").returncode == 0
+    refused = shell("attach", "nobody")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: no member is named nobody")
+    assert shell("keeper", "status").stdout.startswith("the keeper ")
+    assert shell("keeper", "start").stdout.startswith("the keeper runs as process ")
+
+
+def test_a_name_is_taken_by_one_living_program(shell: Shell) -> None:
+    program = shell.write("waits.py", WAITS)
+    running = shell.start("run", "--", *program)
+    assert running.line() == "ready\n"
+    refused = shell("run", "--", *program)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: ")

@@ -11,7 +11,7 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable
-from time import monotonic
+from time import sleep
 from types import TracebackType
 from typing import Any, Final
 
@@ -45,7 +45,6 @@ class View:
         self._member = member
         self._reader = reader
         self._channel: Channel | None = None
-        self._retry_at = 0.0
         self._said = ""
         self._first = Epoch(0)
         self._arrived: deque[int] = deque()
@@ -88,26 +87,29 @@ class View:
 
     def _notes(self) -> list[PhaseNote]:
         """What the keeper said within the next moment."""
-        channel = self._channel or self._reconnect()
+        channel = self._channel
+        if channel is None:
+            return self._reconnect()
         try:
-            ready, _, _ = select.select([channel] if channel else [], [], [], _POLL_SECONDS)
-            heard = channel.receive_some() if channel and ready else []
+            ready, _, _ = select.select([channel], [], [], _POLL_SECONDS)
+            heard = channel.receive_some() if ready else []
         except KeeperUnreachable:
             notice("the keeper is gone; the program goes on, another keeper is sought")
             self._lose()
             return []
         return [message for message, _ in heard if isinstance(message, PhaseNote)]
 
-    def _reconnect(self) -> Channel | None:
-        if monotonic() < self._retry_at:
-            return None
-        self._retry_at = monotonic() + _RETRY_SECONDS
+    def _reconnect(self) -> list[PhaseNote]:
+        """Reach a keeper now and then. Raises `UsageError` where it does not know the member."""
         try:
             self._channel = reach_keeper(self._home, "command")
-            self._channel.send(WatchRequest(self._member))
-        except KeeperUnreachable:
+            note, _ = self._channel.ask(WatchRequest(self._member))
+        except KeeperUnreachable as error:
             self._lose()
-        return self._channel
+            self._say(str(error))
+            sleep(_RETRY_SECONDS)
+            return []
+        return [note]
 
     def _lose(self) -> None:
         if self._channel is not None:
@@ -119,9 +121,13 @@ class View:
         program says itself."""
         self._first = self._first or note.epoch
         is_next = note.phase is Phase.STARTING and note.epoch != self._first
-        if (is_next or note.phase in _WORTH_SAYING) and note.reason != self._said:
-            notice(f"{self._member}: {note.reason}")
-            self._said = note.reason
+        if is_next or note.phase in _WORTH_SAYING:
+            self._say(f"{self._member}: {note.reason}")
+
+    def _say(self, sentence: str) -> None:
+        if sentence != self._said:
+            notice(sentence)
+            self._said = sentence
 
 
 def show(frames: Iterable[Frame]) -> None:
