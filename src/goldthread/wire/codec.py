@@ -56,6 +56,6 @@ class Decoder:
             del self._arrived[:end]
             try:
                 whole.append((self._decode(body), descriptors))
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 raise KeeperError(f"a message could not be read: {error}") from error
         return whole
