@@ -18,7 +18,19 @@ from goldthread.names import Span
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["ago", "amount", "lasting", "notice", "paint", "print_json", "print_table", "progress", "size", "tell_error"]
+__all__ = [
+    "ago",
+    "amount",
+    "has_colour",
+    "lasting",
+    "notice",
+    "paint",
+    "print_json",
+    "print_table",
+    "progress",
+    "size",
+    "tell_error",
+]
 
 _CODES: Final = {"dim": 2, "bold": 1, "red": 31, "green": 32, "yellow": 33, "cyan": 36}
 _PLAIN_COLUMNS: Final = 200
