@@ -19,6 +19,7 @@ import msgspec
 from goldthread.errors import GoldthreadError, KeeperError
 from goldthread.keeper.loop import Loop
 from goldthread.local import Home, Wire, door_address
+from goldthread.names import milliseconds
 from goldthread.version import VERSION
 from goldthread.wire.codec import encode
 from goldthread.wire.messages import PROTOCOL, Hello, Refused, ToKeeper
@@ -28,6 +29,7 @@ __all__ = ["Connection", "Door"]
 _BACKLOG_BYTES_MOST: Final = 256 << 20
 """What a client does not read is kept to this limit; then it is let go."""
 _WAITING_MOST: Final = 128
+_PAUSE: Final = milliseconds(200)
 
 
 Heard = Callable[["Connection", Any, list[int]], None]
@@ -164,7 +166,10 @@ class Door:
         try:
             stream, _ = self._stream.accept()
         except OSError:
-            return  # It went away again, or no descriptor is left for it: it will see that nobody answers.
+            # It went away again, or no descriptor is left for it. The others are served first.
+            self._loop.unwatch(self._stream.fileno())
+            self._loop.after(_PAUSE, lambda: self._loop.watch(self._stream.fileno(), self._let_in))
+            return
         if _peer_user(stream) not in (0, os.getuid()):
             stream.close()
             return

@@ -33,6 +33,7 @@ from goldthread.keeper.keeper import Keeper
 from goldthread.keeper.loop import Loop, now
 from goldthread.keeper.stacks import boot_id
 from goldthread.local import Home, connect
+from goldthread.names import seconds
 from goldthread.rules.events import KeeperStopAsked, Ticked
 from goldthread.rules.machine import Machine
 from goldthread.vault.disk import DiskVault
@@ -45,6 +46,7 @@ log = logging.getLogger("goldthread.keeper")
 _LOG_BYTES: Final = 4 << 20
 _OTHER_SECONDS: Final = 15.0
 _NOBODY: Final = 0
+_HOME_LOOK: Final = seconds(10)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -103,6 +105,7 @@ def _keep(home: Home, writer: int) -> int:
         signal.signal(number, lambda *_: loop.from_thread(lambda: _end_in_order(keeper, ears)))
     door.open()
     _say(writer, "ready")
+    _end_with_home(home, lock, loop)
     log.info("keeper %s of %s, process %d, begins", VERSION, home.path, os.getpid())
 
     def tick() -> None:
@@ -115,6 +118,19 @@ def _keep(home: Home, writer: int) -> int:
     keeper.journal.close()
     log.info("the keeper ends")
     return 0
+
+
+def _end_with_home(home: Home, lock: int, loop: Loop) -> None:
+    """End this keeper when its home was removed, or replaced by another: nobody can reach it any more."""
+    try:
+        present = home.lock.stat().st_ino == os.fstat(lock).st_ino
+    except OSError:
+        present = False
+    if present:
+        loop.after(_HOME_LOOK, lambda: _end_with_home(home, lock, loop))
+    else:
+        log.critical("the home %s is gone, and with it this keeper's purpose", home.path)
+        loop.stop()
 
 
 def _await_other(home: Home) -> None:

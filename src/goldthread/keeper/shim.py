@@ -90,6 +90,10 @@ class Shim:
 
     def _seek_keeper(self) -> None:
         """Connect and hand over what is held; where no keeper comes back by itself, start one."""
+        if not self._home.path.exists():
+            # The home was removed: it is not made again behind its user's back.
+            self._ending = self._program is None
+            return
         try:
             channel = connect(self._home, "shim")
         except GoldthreadError:
