@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from images import image_of, new_writer, newest_image
 
 from goldthread.errors import CommitDamaged, DoesNotFit
@@ -88,7 +90,7 @@ def test_what_fits_is_filled_in_place(checked: bool) -> None:
     before = dict(initial)
     strided_base = initial["strided"].base
     result = poured(stored, initial, checked=checked)
-    assert (result.unknown, result.dropped) == ((), ())
+    assert (result.unknown, result.added, result.dropped) == ((), (), ())
     assert result.state is initial
     for key in ("x", "strided", "column", "list", "walker", "deque", "set", "raw", "words"):
         assert initial[key] is before[key], key
@@ -141,13 +143,37 @@ def test_a_key_that_the_commit_does_not_know_keeps_its_value() -> None:
     assert result.unknown == ('state["inner"]["b"]', 'state["new"]')
 
 
-def test_a_key_that_the_program_does_not_have_is_left_out() -> None:
-    """A program that lost a key still restores, and is told."""
-    shared = np.ones(2)
-    result = poured({"old": {"x": shared}, "step": 3, "kept": shared}, {"step": 0, "kept": np.zeros(2)})
-    assert list(result.state) == ["step", "kept"]
-    assert result.state["kept"].tolist() == [1.0, 1.0]
-    assert result.dropped == ('state["old"]',)
+def test_a_key_that_only_the_commit_has_is_restored_in_its_place() -> None:
+    """Programs add keys as they run; leaving them out would lose work."""
+    shared, kept = np.ones(2), np.zeros(2)
+    stored = {"old": {"x": shared}, "step": 3, "kept": np.ones(2), "inner": {"new": shared, "a": 1}}
+    result = poured(stored, {"kept": kept, "mine": 5, "inner": {"a": 0}, "step": 0})
+    assert list(result.state) == ["old", "step", "kept", "inner", "mine"]
+    assert list(result.state["inner"]) == ["new", "a"]
+    assert result.state["old"]["x"] is result.state["inner"]["new"]
+    assert result.state["kept"] is kept
+    assert (result.added, result.dropped) == (('state["old"]', 'state["inner"]["new"]'), ())
+
+
+@given(st.permutations(["a", "b", "c", "d"]), st.permutations(["a", "b", "c", "d"]))
+def test_the_order_of_equal_keys_is_that_of_the_commit(stored: list[str], given_order: list[str]) -> None:
+    """Whatever the order of the program's own."""
+    initial = dict.fromkeys(given_order, 0)
+    assert stored == list(poured(dict.fromkeys(stored, 1), initial).state)
+    assert set(initial.values()) == {1}
+
+
+def test_a_field_that_a_class_lost_is_left_out() -> None:
+    """There is no place for it; the program is told."""
+    image = image_of([Walker(1, speed=2)])
+    fields = Walker.__dataclass_fields__
+    lost = fields.pop("speed")
+    try:
+        result = pour(image, [Walker(0)], map=False, pickle=False, checked=False)
+    finally:
+        fields["speed"] = lost
+    assert (result.added, result.dropped) == ((), ("state[0].speed",))
+    assert result.state[0].place == 1
 
 
 def test_what_is_empty_has_no_opinion() -> None:

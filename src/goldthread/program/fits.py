@@ -10,7 +10,7 @@ import array
 import dataclasses
 import random
 import sys
-from collections import Counter, defaultdict, deque
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -35,6 +35,7 @@ class Pourer:
         self.rebuilder = rebuilder
         self.noted: list[Callable[[], object]] = []
         self.unknown: list[str] = []
+        self.added: list[str] = []
         self.dropped: list[str] = []
         self._used: set[int] = set()
         """Ids of the program's objects that take something already: none takes two."""
@@ -57,14 +58,18 @@ class Pourer:
             self.rebuilder.made[node.number] = poured
         return poured
 
-    def fields(self, node: Node, current: dict[Any, Any], place: str, *, open_to_new: bool) -> dict[Any, Any]:
-        """The contents of a container with names: those of the commit in its order, then what it does not know."""
+    def fields(self, node: Node, current: dict[Any, Any], place: str) -> dict[Any, Any]:
+        """The contents of a container with names: those of the commit in its order, then what it does not know.
+
+        A dict takes every key of the commit; an object has the fields that its class has.
+        """
         contents = {}
         for key, child in zip(node.keys, node.children, strict=True):
             there = place + form_place(node.kind, key)
             if key in current:
                 contents[key] = self.pour(child, current[key], there)
-            elif open_to_new:
+            elif node.kind in DICTS:
+                self.added.append(there)
                 contents[key] = self.rebuilder.make(child, there)
             else:
                 self.dropped.append(there)
@@ -85,8 +90,7 @@ class Pourer:
 
 
 def _fit_dict(pourer: Pourer, node: Node, current: dict[Any, Any], place: str) -> Any:
-    is_data = isinstance(current, (Counter, defaultdict)) or not all(isinstance(key, str) for key in current)
-    contents = pourer.fields(node, current, place, open_to_new=is_data or not current)
+    contents = pourer.fields(node, current, place)
 
     def finish() -> None:
         current.clear()
@@ -141,7 +145,7 @@ def _fit_named(pourer: Pourer, node: Node, current: Any, place: str) -> Any:
         )
     names = current._fields if node.kind == "namedtuple" else [field.name for field in dataclasses.fields(current)]
     present = {name: getattr(current, name) for name in names if hasattr(current, name)}
-    contents = pourer.fields(node, present, place, open_to_new=False)
+    contents = pourer.fields(node, present, place)
     if node.kind == "namedtuple" or kind.__dataclass_params__.frozen:
         return build_named(kind, list(contents), list(contents.values()))
 

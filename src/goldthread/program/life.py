@@ -144,8 +144,9 @@ class Life:
         """Pour the newest whole commit into `initial` and return it; in a first life `initial` comes back untouched.
 
         Arrays and tensors of the same shape and dtype are filled in place, objects with `load_state_dict` are
-        loaded, everything else is replaced. What the commit does not know keeps its initial value and is named in a
-        warning, as is what the program does not have any more. Without `initial` the state is built anew. With `map`
+        loaded, everything else is replaced. Keys that a dict gained before the commit stand in it again. What the
+        commit does not know keeps its initial value and is named in a warning, as is what has no place any more, such
+        as a field that a class lost. Without `initial` the state is built anew. With `map`
         new arrays are mapped, not copied: quick to have, read and copied page by page when first used.
 
         Raises `DoesNotFit` where shapes, dtypes or classes differ (`initial` is then unchanged), `CommitDamaged`.
@@ -392,7 +393,9 @@ def _warn_of_differences(unknown: tuple[str, ...], dropped: tuple[str, ...]) -> 
         warnings.warn(f"the commit does not know {', '.join(unknown)}: kept as given", RestoreWarning, stacklevel=3)
     if dropped:
         warnings.warn(
-            f"the commit has {', '.join(dropped)}, which the program has not: left out", RestoreWarning, stacklevel=3
+            f"the commit has {', '.join(dropped)}, for which the program has no place: left out",
+            RestoreWarning,
+            stacklevel=3,
         )
 
 

@@ -6,7 +6,8 @@ noted done: bytes into arrays, contents into containers, and `load_state_dict` l
 
 What stays the program's own object: arrays and tensors of the same shape and type, dicts, lists, sets, deques, mutable
 dataclasses, generators, and whatever has `load_state_dict`. An empty container or array of the program has no opinion
-about what belongs into it; nor has a dict whose keys are not all text, a `Counter` or a `defaultdict` about its keys.
+about what belongs into it. A dict gets every key of the commit, in the commit's order, since programs add keys as they
+run; keys that only the program has follow.
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ class Poured(NamedTuple):
     state: Any
     unknown: tuple[str, ...]
     """Places of the program's state that the commit does not know; they keep their values."""
+    added: tuple[str, ...]
+    """Keys of the commit that a dict of the program did not have; they stand in it now, where the commit has them."""
     dropped: tuple[str, ...]
-    """Places of the commit that the program's state does not have; they are left out."""
+    """Places of the commit for which the program's state has no room, such as a field that a class lost."""
 
 
 def read(image: memoryview, *, map: bool, pickle: bool, checked: bool) -> Any:
@@ -64,7 +67,7 @@ def pour(
         finish()
     if stored is not None:
         put_back_generators(stored)
-    return Poured(state, tuple(pourer.unknown), tuple(pourer.dropped))
+    return Poured(state, tuple(pourer.unknown), tuple(pourer.added), tuple(pourer.dropped))
 
 
 def _verify(image: memoryview, header: Header) -> None:
