@@ -99,6 +99,8 @@ def _status_of(arguments: list[str]) -> int:
         # Whoever read has enough; the interpreter must not stumble over it again when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:  # A TimeoutError too: the keeper lives and does not answer.
+        return tell_error(str(error), "", 1)
 
 
 def _as_ours(sentence: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 import msgspec
 
@@ -13,6 +15,9 @@ from goldthread.report import KeeperReport, MemberReport
 from goldthread.wire.messages import Done, Report, ReportRequest
 
 __all__ = ["ask_and_say", "member_report", "report_of", "say_done"]
+
+_REPORT_SECONDS: Final = 20.0
+"""A keeper that gives no report for so long is stopped, or worse."""
 
 
 def ask_and_say(home: Home, request: msgspec.Struct, doing: str) -> int:
@@ -30,7 +35,7 @@ def say_done(answer: object) -> None:
 
 
 def report_of(channel: Channel) -> KeeperReport:
-    answer, _ = channel.ask(ReportRequest())
+    answer, _ = channel.ask(ReportRequest(), timeout=_REPORT_SECONDS)
     if not isinstance(answer, Report):
         raise KeeperError(f"the keeper gave an answer of another kind: {type(answer).__name__}")
     return answer.report

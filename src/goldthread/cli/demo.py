@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -271,12 +272,21 @@ def _tell_outcome(outcome: Outcome, program: Path) -> None:
         click.echo(f"  {difference}")
     each = " + ".join(str(one.lost_steps) for one in outcome.happenings)
     click.echo(f"lost steps: {outcome.lost_steps} of {outcome.steps} ({each}), in {outcome.lives} lives")
-    shown = program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program
+    goldthread, python, script = _as_typed(sys.argv[0]), _as_typed(sys.executable), _as_typed(str(program))
     click.echo("\ntry next:")
     for command in (
-        f"goldthread run -- {Path(sys.executable).name} {shown}",
-        "goldthread status digits",
-        "goldthread drill digits kill",
-        "goldthread why digits",
+        f"{goldthread} run -- {python} {script}",
+        f"{goldthread} status digits",
+        f"{goldthread} drill digits kill",
+        f"{goldthread} why digits",
     ):
         click.echo(f"  {command}")
+
+
+def _as_typed(path: str) -> str:
+    """How a user here would name a file: by its name alone where the shell finds it so."""
+    name = Path(path).name
+    if shutil.which(name) == path:
+        return name
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
