@@ -78,5 +78,5 @@ class Detector:
     def _learn(self, gap: Span) -> None:
         self.gap = gap
         policy = self._policy
-        self._slow_after = max(round(policy.slow_factor * gap), AWAKE_TICKS * policy.tick)
+        self._slow_after = max(round(policy.slow_factor * gap), 2 * AWAKE_TICKS * policy.tick)
         self._stuck_after = max(self._floor, round(policy.hang_factor * gap))
