@@ -1,0 +1,72 @@
+"""All measurements of goldthread alone, each as a ratio to a limit measured in the same run.
+
+    python benchmarks/bench.py [--mib 1024] [--json]
+
+Shared machines are noisy: read the ratios, not the times, and run it again where one surprises.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+
+# What is shown of each row: the fact, how it is said, and the limit that it is held against.
+LIMITS: dict[str, tuple[str, str, float]] = {
+    "commit, all changed": ("ratio", "M", 1.2),
+    "commit, 1 % changed": ("ratio", "M", 0.75),
+    "commit, 10,000 arrays of 4 KiB": ("ratio", "M", 4.0),
+    "restore, new": ("ratio", "M", 2.2),
+    "restore, existing": ("ratio", "M", 1.3),
+    "restore, mapped": ("ms", "ms", 10.0),
+    "commit, 1 MiB each 10 ms": ("ratio", "of the step", 0.02),
+    "commit, 16 MiB each 100 ms": ("ratio", "of the step", 0.02),
+    "restart beyond imports": ("ms", "ms", 50.0),
+    "keeper at rest": ("percent_of_a_core", "% of a core", 0.5),
+    "keeper's own memory": ("own_mib", "MiB", 60.0),
+    "simulator": ("events_per_second", "events/s", 100_000.0),
+}
+AT_LEAST = {"simulator"}
+
+
+def rows_of(script: str, *arguments: str) -> dict[str, Any]:
+    command = [sys.executable, str(HERE / script), "--json", *arguments]
+    print(f"{script} ...", file=sys.stderr, flush=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    rows: dict[str, Any] = json.loads(done.stdout)["rows"]
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--mib", type=int, default=1024, help="size of the large state")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    load = os.getloadavg()[0]
+    found = {**rows_of("datapath.py", "--mib", str(given.mib)), **rows_of("keeping.py")}
+    found["keeper's own memory"] = found["keeper at rest"]
+    if given.json:
+        print(json.dumps({"mib": given.mib, "cores": os.cpu_count(), "load": load, "rows": found}, indent=1))
+        return
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()},"
+    )
+    print(
+        f"load before: {load:.1f}; M: a warm memcpy of the same bytes in the same run; large state: {given.mib} MiB\n"
+    )
+    for name, (fact, unit, limit) in LIMITS.items():
+        value = found[name][fact]
+        holds = value >= limit if name in AT_LEAST else value <= limit
+        bound = "at least" if name in AT_LEAST else "at most"
+        print(f"{name:32} {value:12,.3f} {unit:12} {bound} {limit:<10,g} {'yes' if holds else 'NO'}")
+
+
+if __name__ == "__main__":
+    main()
