@@ -141,11 +141,11 @@ def restore_here(kind: str, descriptor: int, mib: int) -> Facts:
         state = {}
     slot = Slot(descriptor, writable=False, private=kind == "mapped")
     if kind == "existing":
-        taken = seconds_of(lambda: pour(slot.image, state, map=False, pickle=False, checked=True))
+        taken = seconds_of(lambda: pour(slot.image, state, map=False, pickle=False))
     else:
         kept: list[object] = []  # Giving the memory back is not part of a restore.
         taken = seconds_of(
-            lambda: kept.append(read(slot.image, map=kind == "mapped", pickle=False, checked=True))
+            lambda: kept.append(read(slot.image, map=kind == "mapped", pickle=False))
         )  # fmt: skip
     return {"ms": 1e3 * taken, "memcpy_ms": 1e3 * memcpy, "ratio": taken / memcpy}
 

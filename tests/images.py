@@ -45,4 +45,4 @@ def image_of(state: object, *, pickle: bool = False) -> memoryview:
 
 
 def round_trip(state: object, *, pickle: bool = False) -> Any:
-    return read(image_of(state, pickle=pickle), map=False, pickle=pickle, checked=False)
+    return read(image_of(state, pickle=pickle), map=False, pickle=pickle)

@@ -55,11 +55,10 @@ class Model:
 
 
 def poured(stored: object, initial: object, **options: Any) -> Poured:
-    return pour(image_of(stored), initial, **({"map": False, "pickle": False, "checked": False} | options))
+    return pour(image_of(stored), initial, **({"map": False, "pickle": False} | options))
 
 
-@pytest.mark.parametrize("checked", [False, True])
-def test_what_fits_is_filled_in_place(checked: bool) -> None:
+def test_what_fits_is_filled_in_place() -> None:
     """Arrays, containers and dataclasses stay the program's own objects."""
     initial = {
         "x": np.zeros(MANY),
@@ -89,7 +88,7 @@ def test_what_fits_is_filled_in_place(checked: bool) -> None:
     }
     before = dict(initial)
     strided_base = initial["strided"].base
-    result = poured(stored, initial, checked=checked)
+    result = poured(stored, initial)
     assert (result.unknown, result.added, result.dropped) == ((), (), ())
     assert result.state is initial
     for key in ("x", "strided", "column", "list", "walker", "deque", "set", "raw", "words"):
@@ -112,7 +111,7 @@ def test_new_arrays_have_their_own_memory() -> None:
     writer = new_writer()
     writer.write({"x": np.ones(MANY), "y": np.ones(3), "b": b"q" * 9000}, Step(1), generators=False)
     image = newest_image(writer)
-    state = read(image, map=False, pickle=False, checked=False)
+    state = read(image, map=False, pickle=False)
     image[HEADER_BYTES:] = bytes(len(image) - HEADER_BYTES)
     assert np.all(state["x"] == 1)
     assert np.all(state["y"] == 1)
@@ -126,11 +125,11 @@ def test_mapped_arrays_are_views_that_never_reach_the_slot() -> None:
     writer = new_writer()
     writer.write({"x": np.ones(MANY)}, Step(1), generators=False)
     slot = Slot(writer.slots[0].descriptor, private=True)
-    state = read(slot.image, map=True, pickle=False, checked=True)
+    state = read(slot.image, map=True, pickle=False)
     slot.close()
     assert not state["x"].flags.owndata
     state["x"][:] = 2
-    assert np.all(read(newest_image(writer), map=False, pickle=False, checked=False)["x"] == 1)
+    assert np.all(read(newest_image(writer), map=False, pickle=False)["x"] == 1)
     assert np.all(state["x"] == 2)
 
 
@@ -169,7 +168,7 @@ def test_a_field_that_a_class_lost_is_left_out() -> None:
     fields = Walker.__dataclass_fields__
     lost = fields.pop("speed")
     try:
-        result = pour(image, [Walker(0)], map=False, pickle=False, checked=False)
+        result = pour(image, [Walker(0)], map=False, pickle=False)
     finally:
         fields["speed"] = lost
     assert (result.added, result.dropped) == ((), ("state[0].speed",))
@@ -214,14 +213,24 @@ def test_what_does_not_fit_is_refused_and_nothing_is_changed(stored: Any, initia
     assert whole["items"] == [0]
 
 
-def test_a_damaged_chunk_changes_nothing() -> None:
-    """Chunks that nobody checked are checked first."""
-    image = image_of({"x": np.ones(MANY)})
-    image[HEADER_BYTES + 5_000_000] ^= 1
-    initial = {"x": np.zeros(MANY)}
-    with pytest.raises(CommitDamaged, match="1 of 46 chunks"):
-        pour(image, initial, map=False, pickle=False, checked=False)
-    assert not initial["x"].any()
+@pytest.mark.parametrize("strided", [False, True])
+def test_a_damaged_chunk_is_noticed_as_it_is_copied(strided: bool) -> None:
+    """Its place is named, containers are as they were, and what was given is called undefined."""
+    image = image_of({"first": np.ones(MANY), "x": np.ones(MANY)})
+    image[HEADER_BYTES + MANY * 8 + 5_000_000] ^= 1
+    initial = {"x": np.zeros(2 * MANY)[::2] if strided else np.zeros(MANY), "mine": 1}
+    with pytest.raises(CommitDamaged, match=r'^state\["x"\]: chunk 65 of 92 of .* is damaged; .* undefined now'):
+        pour(image, initial, map=False, pickle=False)
+    assert list(initial) == ["x", "mine"]
+
+
+@pytest.mark.parametrize("thing", [b"q" * 9000, bytearray(b"q" * 9), np.ones(9), array.array("d", [1])])
+def test_damage_in_a_small_leaf_is_noticed_before_it_is_used(thing: Any) -> None:
+    """Nothing is changed then."""
+    image = image_of({"thing": thing})
+    image[HEADER_BYTES] ^= 1
+    with pytest.raises(CommitDamaged, match=r'^state\["thing"\]: chunk 1 of 1 of .* is damaged$'):
+        read(image, map=False, pickle=False)
 
 
 def test_objects_with_load_state_dict_are_loaded() -> None:
@@ -273,7 +282,7 @@ def test_generators_of_the_program_are_set_in_place() -> None:
     image = image_of([numbers, python, legacy])
     expected = [numbers.random(), python.random(), legacy.random_sample(), numbers.spawn(1)[0].random()]
     given = [np.random.default_rng(), random.Random(), np.random.RandomState()]
-    result = pour(image, list(given), map=False, pickle=False, checked=False).state
+    result = pour(image, list(given), map=False, pickle=False).state
     assert all(mine is its for mine, its in zip(given, result, strict=True))
     assert expected == [given[0].random(), given[1].random(), given[2].random_sample(), given[0].spawn(1)[0].random()]
 
@@ -286,7 +295,7 @@ def test_global_generators_travel_with_the_commit(put_back: bool) -> None:
         writer = new_writer()
         writer.write([], Step(1), generators=True)
         expected = [random.random(), np.random.random()]
-        pour(newest_image(writer), None, map=False, pickle=False, checked=False, generators=put_back)
+        pour(newest_image(writer), None, map=False, pickle=False, generators=put_back)
         assert put_back == (expected == [random.random(), np.random.random()])
     finally:
         from goldthread.program.generators import put_back_generators
@@ -343,12 +352,12 @@ def test_a_torch_training_goes_on_exactly() -> None:
     writer.write(state, Step(3), generators=True)
     expected = train(state)
     image = newest_image(writer)
-    again = pour(image, fresh(), map=False, pickle=False, checked=False, generators=True).state
+    again = pour(image, fresh(), map=False, pickle=False, generators=True).state
     assert all(map(torch.equal, expected, train(again)))
     other = fresh() | {"model": torch.nn.Sequential(torch.nn.Linear(3, 8))}
     before = [value.clone() for value in other["model"].state_dict().values()]
     with pytest.raises(DoesNotFit, match=r'state\["model"\].state_dict\(\)\["0.weight"\]'):
-        pour(image, other, map=False, pickle=False, checked=False)
+        pour(image, other, map=False, pickle=False)
     assert all(map(torch.equal, before, other["model"].state_dict().values()))
 
 

@@ -27,7 +27,7 @@ MIB = 1 << 20
 
 
 def content(image: memoryview) -> Any:
-    return read(image, map=False, pickle=False, checked=False)
+    return read(image, map=False, pickle=False)
 
 
 def write(writer: Writer, state: object, step: int) -> CommitId:

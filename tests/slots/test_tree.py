@@ -283,9 +283,9 @@ def test_pickle_is_used_only_where_it_was_allowed() -> None:
     image = image_of({"fn": math.sqrt, "red": Colour.RED}, pickle=True)
     from goldthread.program.pour import read
 
-    assert {"fn": math.sqrt, "red": Colour.RED} == read(image, map=False, pickle=True, checked=True)
+    assert {"fn": math.sqrt, "red": Colour.RED} == read(image, map=False, pickle=True)
     with pytest.raises(DoesNotFit, match=r'state\["fn"\]: it was stored as a pickle') as caught:
-        read(image, map=False, pickle=False, checked=True)
+        read(image, map=False, pickle=False)
     assert "pickle=True" in caught.value.hint
 
 
@@ -297,7 +297,7 @@ def test_a_class_that_is_not_loaded_is_never_imported() -> None:
     module = sys.modules.pop(__name__)
     try:
         with pytest.raises(DoesNotFit, match="which is not loaded"):
-            read(image, map=False, pickle=False, checked=True)
+            read(image, map=False, pickle=False)
     finally:
         sys.modules[__name__] = module
 
@@ -351,5 +351,5 @@ def test_a_writer_that_remembers_the_last_state_stores_the_next_one_exactly(stat
     writer = new_writer()
     for step, state in enumerate([*states, *states]):
         writer.write(state, Step(step), generators=False)
-        assert same(state, read(newest_image(writer), map=False, pickle=False, checked=False))
+        assert same(state, read(newest_image(writer), map=False, pickle=False))
     writer.close()

@@ -89,7 +89,7 @@ def _leaf(left: Rebuilder, mine: Node, right: Rebuilder, its: Node) -> str:
     if mine.value is None and len(mine.details) > 1 and mine.kind != "value":
         if mine.details[:-2] != its.details[:-2]:
             return f"{mine.details[:-2]} and {its.details[:-2]}"
-        one, other = np.frombuffer(left.raw(mine), np.uint8), np.frombuffer(right.raw(its), np.uint8)
+        one, other = np.frombuffer(left.raw(mine, ""), np.uint8), np.frombuffer(right.raw(its, ""), np.uint8)
         return "" if one.tobytes() == other.tobytes() else f"{_differing(one, other)} bytes differ"
     if _encode((mine.details, mine.value)) == _encode((its.details, its.value)):
         return ""

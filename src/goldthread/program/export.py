@@ -88,11 +88,11 @@ class _Exporter:
             return self._tensor(path, _WORDS.get(str(dtype)), dtype, shape, data)
         if node.kind in ("tensor", "jax"):
             dtype, shape = node.details[:2]
-            return self._tensor(path, _TORCH_WORDS.get(dtype), dtype, shape, self.rebuilder.raw(node))
+            return self._tensor(path, _TORCH_WORDS.get(dtype), dtype, shape, self.rebuilder.raw(node, ""))
         if node.kind == "value":
             return _plain_value(node.value)
         if node.kind in ("bytes", "bytearray", "buffer", "pyarray", "pickle"):
-            return {node.kind: base64.b64encode(self.rebuilder.raw(node)).decode()}
+            return {node.kind: base64.b64encode(self.rebuilder.raw(node, "")).decode()}
         if node.keys or node.kind in _CONTAINERS:
             return self._container(node, path)
         if node.kind == "int":

@@ -19,7 +19,14 @@ import numpy as np
 from goldthread.errors import DoesNotFit
 from goldthread.slots.leaves import class_path
 from goldthread.slots.nodes import DICTS, Node, form_place
-from goldthread.slots.rebuild import Rebuilder, build_named, generator_state, random_state, tensor_view
+from goldthread.slots.rebuild import (
+    Rebuilder,
+    build_named,
+    fill_tensor,
+    generator_state,
+    random_state,
+    tensor_view,
+)
 
 __all__ = ["Pourer"]
 
@@ -169,7 +176,7 @@ def _fit_array(pourer: Pourer, node: Node, current: np.ndarray[Any, Any], place:
         )
     if pourer.rebuilder.map or not current.flags.writeable:
         return pourer.rebuilder.make(node, place)
-    pourer.rebuilder.later(current, stored)
+    pourer.rebuilder.fill_array(current, node, place)
     return current
 
 
@@ -186,10 +193,9 @@ def _fit_tensor(pourer: Pourer, node: Node, current: Any, place: str) -> Any:
         )
     plain = current.detach()
     if plain.device.type == "cpu" and plain.is_contiguous():
-        target = plain.reshape(-1).view(torch.uint8).numpy()
-        pourer.rebuilder.later(target, np.frombuffer(pourer.rebuilder.raw(node), np.uint8))
+        fill_tensor(pourer.rebuilder, plain, node, place)
     else:
-        pourer.noted.append(lambda: plain.copy_(tensor_view(pourer.rebuilder, node, torch)))
+        pourer.noted.append(lambda: plain.copy_(tensor_view(pourer.rebuilder, node, place)))
     return current
 
 
@@ -278,7 +284,7 @@ def _fit_bytes(pourer: Pourer, node: Node, current: Any, place: str) -> Any:
 
 
 def _fit_buffer(pourer: Pourer, node: Node, current: Any, place: str) -> Any:
-    raw = pourer.rebuilder.raw(node)
+    raw = pourer.rebuilder.raw(node, place)
     view = memoryview(current)
     if view.readonly or not view.c_contiguous or view.nbytes != len(raw):
         return pourer.rebuilder.make(node, place)

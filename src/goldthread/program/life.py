@@ -149,13 +149,14 @@ class Life:
         as a field that a class lost. Without `initial` the state is built anew. With `map`
         new arrays are mapped, not copied: quick to have, read and copied page by page when first used.
 
-        Raises `DoesNotFit` where shapes, dtypes or classes differ (`initial` is then unchanged), `CommitDamaged`.
+        Raises `DoesNotFit` where shapes, dtypes or classes differ (`initial` is then unchanged), `CommitDamaged` where
+        bytes changed since the keeper checked them (`initial` is then undefined: end the program).
         """
         self._refuse_if_foreign()
         state = initial
         if self._image is not None:
             slot = Slot(self._image, writable=False, private=map)
-            poured = pour(slot.image, initial, map=map, pickle=self._pickle, checked=True, generators=self._generators)
+            poured = pour(slot.image, initial, map=map, pickle=self._pickle, generators=self._generators)
             slot.close()
             os.close(self._image)
             self._image = None

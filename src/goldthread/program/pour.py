@@ -17,9 +17,8 @@ from typing import Any, NamedTuple
 from goldthread.errors import CommitDamaged
 from goldthread.program.fits import Pourer
 from goldthread.program.generators import put_back_generators
-from goldthread.slots.copying import ALONE_BYTES, Hands
 from goldthread.slots.rebuild import Rebuilder
-from goldthread.wire.image import CHECKSUM_BYTES, Header, checksum, read_header
+from goldthread.wire.image import read_header
 
 __all__ = ["Poured", "pour", "read"]
 
@@ -36,51 +35,37 @@ class Poured(NamedTuple):
     """Places of the commit for which the program's state has no room, such as a field that a class lost."""
 
 
-def read(image: memoryview, *, map: bool, pickle: bool, checked: bool) -> Any:
+def read(image: memoryview, *, map: bool, pickle: bool) -> Any:
     """The state of a commit rebuilt from nothing. Arguments and errors are those of `pour`."""
-    return pour(image, None, map=map, pickle=pickle, checked=checked).state
+    return pour(image, None, map=map, pickle=pickle).state
 
 
-def pour(
-    image: memoryview, initial: object, *, map: bool, pickle: bool, checked: bool, generators: bool = False
-) -> Poured:
+def pour(image: memoryview, initial: object, *, map: bool, pickle: bool, generators: bool = False) -> Poured:
     """Pour a sealed image into `initial`; with None, the state is given as it was stored.
 
-    With `map`, arrays are views of `image`, which must be mapped privately (`Slot(..., private=True)`) and must
-    not be written by others any more; else they have their own memory. `checked` says that every chunk was verified
-    just now; with `generators` the global generators are set to what was stored beside the state.
+    Every chunk is verified as it is copied. With `map`, arrays are views of `image` and no chunk is verified: it must
+    have been just now, must be mapped privately (`Slot(..., private=True)`), and must not be written by others any
+    more. With `generators` the global generators are set to what was stored beside the state.
 
-    Raises `CommitDamaged`, and `DoesNotFit`, both before anything of `initial` is changed.
+    Raises `DoesNotFit` before anything of `initial` is changed, and `CommitDamaged`, which says whether some of it is.
     """
     header = read_header(image)
     if header is None:
         raise CommitDamaged("this commit was never sealed")
-    if not checked:
-        _verify(image, header)
     rebuilder = Rebuilder(image, header, map=map, pickle=pickle)
     pourer = Pourer(rebuilder)
     roots = dict(zip(rebuilder.root.keys, rebuilder.root.children, strict=True))
     state = pourer.pour(roots["state"], initial, "state")
     stored = rebuilder.make(roots["generators"], "generators") if generators and "generators" in roots else None
-    rebuilder.fill()
-    for finish in pourer.noted:
-        finish()
+    try:
+        rebuilder.fill()
+        for finish in pourer.noted:
+            finish()
+    except CommitDamaged as error:
+        raise CommitDamaged(
+            f"{error}; what was given to restore is undefined now",
+            hint="end this program: its next life begins from a commit that is whole",
+        ) from error
     if stored is not None:
         put_back_generators(stored)
     return Poured(state, tuple(pourer.unknown), tuple(pourer.added), tuple(pourer.dropped))
-
-
-def _verify(image: memoryview, header: Header) -> None:
-    """Raise `CommitDamaged` unless every chunk is what was sealed."""
-    damaged: list[int] = []
-
-    def check(first: int, last: int) -> None:
-        for index in range(first, last):
-            start, end = header.chunk_range(index)
-            at = header.table_at + CHECKSUM_BYTES * index
-            if checksum(image[start:end]) != image[at : at + CHECKSUM_BYTES]:
-                damaged.append(index)
-
-    Hands().do(header.chunk_count, check, alone=header.payload_bytes < ALONE_BYTES)
-    if damaged:
-        raise CommitDamaged(f"{len(damaged)} of {header.chunk_count} chunks of {header.commit} are damaged")

@@ -2,6 +2,8 @@
 
 Bytes from elsewhere are never executed: a class that the structure names is used only if it is loaded already and is
 a dataclass or named tuple indeed, and a pickle is read only where the user asked for it.
+
+Each chunk is verified once, just before the first of its bytes is used: the copy then finds it in the cache.
 """
 
 from __future__ import annotations
@@ -24,12 +26,13 @@ from goldthread.slots.copying import ALONE_BYTES, Hands, flat
 from goldthread.slots.leaves import FACTORIES
 from goldthread.slots.nodes import Node, form_place, parse
 from goldthread.slots.structure import dtype_from
-from goldthread.wire.image import HEADER_BYTES, Header
+from goldthread.wire.image import CHECKSUM_BYTES, HEADER_BYTES, Header, checksum
 
 __all__ = [
     "Rebuilder",
     "build_named",
     "empty_dict",
+    "fill_tensor",
     "find_class",
     "generator_state",
     "random_state",
@@ -37,8 +40,8 @@ __all__ = [
 ]
 
 Array = np.ndarray[Any, Any]
-_FILL_BYTES: Final = 2 << 20
-"""What one thread copies at a time: a huge page."""
+_SMALL_BYTES: Final = 256 << 10
+"""New arrays below this size are copied at once."""
 
 
 def find_class(path: str, kind: str) -> type | None:
@@ -55,7 +58,10 @@ def find_class(path: str, kind: str) -> type | None:
 
 
 class Rebuilder:
-    """Makes objects from nodes. With `map`, arrays are views of the image; else `fill` must be called at the end."""
+    """Makes objects from nodes; `fill` must be called at the end.
+
+    With `map`, arrays are views of the image, and nothing is verified: whoever gave the image vouches for it.
+    """
 
     def __init__(self, image: memoryview, header: Header, *, map: bool, pickle: bool) -> None:
         self.root, self._shared = parse(image[header.manifest_at : header.table_at])
@@ -64,9 +70,13 @@ class Rebuilder:
         self.made: dict[int, Any] = {}
         """Shared objects by their number."""
         self._pickle = pickle
+        self._header = header
+        self._table = image[header.table_at : header.image_bytes]
+        self._verified = bytearray(header.chunk_count)
+        """1 for each chunk that was found to be what was sealed."""
         self._bytes = np.frombuffer(self.payload, np.uint8)
-        self._fills: list[tuple[Array, Array]] = []
-        """Targets and sources that are still to be copied."""
+        self._fills: list[tuple[Array, Array, int, str]] = []
+        """What is still to be copied: target, source, where the source lies in the payload, and its place."""
 
     def make(self, node: Node, place: str) -> Any:
         """The object of a node. `place` is for errors."""
@@ -84,24 +94,45 @@ class Rebuilder:
             self.made[node.number] = made
         return made
 
-    def later(self, target: Array, source: Array) -> None:
-        """Have `fill` copy the bytes of an array of the same shape and type."""
-        target_bytes, source_bytes = flat(target), flat(source)
-        same_order = target.ndim < 2 or target.flags.c_contiguous == source.flags.c_contiguous
-        if target_bytes is None or source_bytes is None or not same_order:
-            self._fills.append((target, source))
+    def verify(self, at: int, length: int, place: str) -> None:
+        """Raise `CommitDamaged` unless the chunks that hold these bytes of the payload are what was sealed."""
+        if self.map:
             return
-        for start in range(0, len(source_bytes), _FILL_BYTES):
-            self._fills.append((target_bytes[start : start + _FILL_BYTES], source_bytes[start : start + _FILL_BYTES]))
+        size = self._header.chunk_bytes
+        for index in range(at // size, -(-(at + length) // size)):
+            if not self._verified[index]:
+                found = checksum(self.payload[index * size : (index + 1) * size])
+                if found != self._table[index * CHECKSUM_BYTES : (index + 1) * CHECKSUM_BYTES]:
+                    whole = f"chunk {index + 1} of {self._header.chunk_count} of {self._header.commit}"
+                    raise CommitDamaged(f"{place}: {whole} is damaged")
+                self._verified[index] = 1
+
+    def fill_array(self, target: Array, node: Node, place: str) -> None:
+        """Have `fill` copy an "array" node into an array of the same shape and type."""
+        source, at = self.view(node), node.details[3]
+        raw = flat(target)
+        if raw is None or (target.ndim > 1 and target.flags.c_contiguous != source.flags.c_contiguous):
+            self._fills.append((target, source, at, place))
+        else:
+            self.fill_bytes(raw, at, place)
+
+    def fill_bytes(self, target: Array, at: int, place: str) -> None:
+        """Have `fill` copy as many bytes as `target` has, from `at` in the payload; in pieces that a cache holds."""
+        start, size = 0, self._header.chunk_bytes
+        while start < len(target):
+            end = min(len(target), start + size - (at + start) % size)
+            self._fills.append((target[start:end], self._bytes[at + start : at + end], at + start, place))
+            start = end
 
     def fill(self) -> None:
-        """Copy all that waits to be copied."""
+        """Verify and copy all that waits to be copied."""
 
-        def copy(start: int, end: int) -> None:
-            for target, source in self._fills[start:end]:
+        def copy(first: int, last: int) -> None:
+            for target, source, at, place in self._fills[first:last]:
+                self.verify(at, source.nbytes, place)
                 np.copyto(target, source)
 
-        alone = sum(source.nbytes for _, source in self._fills) < ALONE_BYTES
+        alone = sum(source.nbytes for _, source, _, _ in self._fills) < ALONE_BYTES
         Hands().do(len(self._fills), copy, alone=alone)
         self._fills = []
 
@@ -116,9 +147,10 @@ class Rebuilder:
         dtype, shape, order, at = node.details
         return np.ndarray(shape, dtype_from(dtype), self.payload, at, order=order)
 
-    def raw(self, node: Node) -> memoryview:
+    def raw(self, node: Node, place: str) -> memoryview:
         """The bytes of a node whose last two entries say where they are."""
         at, length = node.details[-2:]
+        self.verify(at, length, place)
         return self.payload[at : at + length]
 
     def unpickle(self, node: Node, place: str) -> Any:
@@ -127,7 +159,7 @@ class Rebuilder:
                 f"{place}: it was stored as a pickle of {node.details[0]}",
                 hint="goldthread.join(..., pickle=True) allows it: then restoring runs code that the pickle names",
             )
-        return pickle.loads(self.raw(node))
+        return pickle.loads(self.raw(node, place))
 
 
 def _array(rebuilder: Rebuilder, node: Node, place: str) -> Array:
@@ -135,10 +167,11 @@ def _array(rebuilder: Rebuilder, node: Node, place: str) -> Array:
     if rebuilder.map:
         return view
     made = np.empty_like(view, order="K")
-    if view.nbytes < _FILL_BYTES and view.dtype.names is None:
+    if view.nbytes < _SMALL_BYTES and view.dtype.names is None:
+        rebuilder.verify(node.details[3], view.nbytes, place)
         np.copyto(made, view)
     else:  # As bytes: a copy of records would leave out what lies between their fields.
-        rebuilder.later(made, view)
+        rebuilder.fill_array(made, node, place)
     return made
 
 
@@ -241,22 +274,24 @@ def _randomstate(rebuilder: Rebuilder, node: Node, place: str) -> Any:
 
 def _buffer(rebuilder: Rebuilder, node: Node, place: str) -> memoryview:
     form, shape = node.details[:2]
-    view = memoryview(bytearray(rebuilder.raw(node)))
+    view = memoryview(bytearray(rebuilder.raw(node, place)))
     return view.cast(form, shape) if 0 not in shape else view
 
 
 def _pyarray(rebuilder: Rebuilder, node: Node, place: str) -> Any:
     made = array.array(node.details[0])
-    made.frombytes(rebuilder.raw(node))
+    made.frombytes(rebuilder.raw(node, place))
     return made
 
 
 def _tensor(rebuilder: Rebuilder, node: Node, place: str) -> Any:
     torch = _loaded("torch", place)
-    tensor = tensor_view(rebuilder, node, torch)
-    if not rebuilder.map:
-        tensor = tensor.clone()
-    _, _, device, requires_grad, kind = node.details[:5]
+    dtype, shape, device, requires_grad, kind = node.details[:5]
+    if device.startswith("cpu") and not rebuilder.map:
+        tensor = torch.empty(shape, dtype=getattr(torch, dtype))
+        fill_tensor(rebuilder, tensor, node, place)
+    else:
+        tensor = tensor_view(rebuilder, node, place)
     if not device.startswith("cpu"):
         try:
             tensor = tensor.to(device)
@@ -269,10 +304,17 @@ def _tensor(rebuilder: Rebuilder, node: Node, place: str) -> Any:
     return tensor.requires_grad_(requires_grad) if requires_grad else tensor
 
 
-def tensor_view(rebuilder: Rebuilder, node: Node, torch: Any) -> Any:
+def fill_tensor(rebuilder: Rebuilder, tensor: Any, node: Node, place: str) -> None:
+    """Have `fill` copy a "tensor" node into a contiguous one of the same shape and type, on the CPU."""
+    target = tensor.reshape(-1).view(sys.modules["torch"].uint8).numpy()
+    rebuilder.fill_bytes(target, node.details[-2], place)
+
+
+def tensor_view(rebuilder: Rebuilder, node: Node, place: str) -> Any:
     """The tensor on the CPU as it lies in the image; a copy where the image cannot be written."""
+    torch = sys.modules["torch"]
     dtype, shape = getattr(torch, node.details[0]), node.details[1]
-    raw = rebuilder.raw(node)
+    raw = rebuilder.raw(node, place)
     if len(raw) == 0:
         return torch.empty(shape, dtype=dtype)
     source = np.frombuffer(raw, np.uint8)
@@ -284,7 +326,7 @@ def tensor_view(rebuilder: Rebuilder, node: Node, torch: Any) -> Any:
 def _jax(rebuilder: Rebuilder, node: Node, place: str) -> Any:
     jax = _loaded("jax", place)
     kind, shape, _, _, _ = node.details
-    raw = np.frombuffer(rebuilder.raw(node), np.uint8).copy()
+    raw = np.frombuffer(rebuilder.raw(node, place), np.uint8).copy()
     if kind.startswith("key "):
         return jax.random.wrap_key_data(raw.view(np.uint32).reshape(shape), impl=kind.removeprefix("key "))
     return jax.numpy.asarray(raw.view(jax.numpy.dtype(kind)).reshape(shape))
@@ -318,8 +360,8 @@ _MAKERS: Final[dict[str, Callable[[Rebuilder, Node, str], Any]]] = {
     "dataclass": _named,
     "namedtuple": _named,
     "array": _array,
-    "bytes": lambda rebuilder, node, _: bytes(rebuilder.raw(node)),
-    "bytearray": lambda rebuilder, node, _: bytearray(rebuilder.raw(node)),
+    "bytes": lambda rebuilder, node, place: bytes(rebuilder.raw(node, place)),
+    "bytearray": lambda rebuilder, node, place: bytearray(rebuilder.raw(node, place)),
     "buffer": _buffer,
     "pyarray": _pyarray,
     "tensor": _tensor,
