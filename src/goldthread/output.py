@@ -1,9 +1,10 @@
 """What a program wrote, kept for whoever looks later: a log of frames, bounded, exact to the byte.
 
-A shim writes it, `run`, `attach` and `logs` read it, and neither waits for the other. The log is one file that is
-renamed to one older file when it is full. Each file begins with the position of its first frame in all that was ever
-written, so a reader finds its place again after any number of renames and knows what it missed. A frame that is not
-whole ends its file: the reader waits there, and the next writer cuts it off.
+A shim writes it, `run`, `attach` and `logs` read it, and neither waits for the other: a program never stands still
+because nobody looks, and a reader who falls behind by more than two files is told how much it missed. The log is one
+file that is renamed to one older file when it is full. Each file begins with the position of its first frame in all
+that was ever written, so a reader finds its place again after any number of renames and knows what it missed. A frame
+that is not whole ends its file: the reader waits there, and the next writer cuts it off.
 
     file   8s magic | u64 position of the first frame
     frame  u64 wall time in ns | u32 length | u8 stream | 3 zero bytes | payload
@@ -32,7 +33,7 @@ LOST: Final = 3
 _MAGIC: Final = b"GTOUTPUT"
 _FILE: Final = struct.Struct("<8sQ")
 _FRAME: Final = struct.Struct("<QIB3x")
-_FILE_BYTES_MOST: Final = 16 << 20
+_FILE_BYTES_MOST: Final = 32 << 20
 _FRAME_BYTES_MOST: Final = 1 << 20
 _READ_BYTES: Final = 4 << 20
 
@@ -162,23 +163,30 @@ class OutputReader:
 
     def _open(self) -> bool:
         """Open the older file where it still holds what was not read yet, else the present one."""
-        for path in (older(self._path), self._path):
-            try:
-                file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            except FileNotFoundError:
-                continue
-            base = _base_of(file)
-            wanted = self._position
-            behind = base is not None and wanted is not None and path != self._path and wanted >= _extent(path)
-            if base is None or behind:
-                os.close(file)
-                continue
-            self._file, self._base = file, base
-            self._at = _FILE.size + max(0, wanted - base if wanted is not None else 0)
-            if wanted is not None:
-                self.missed += max(0, base - wanted)
+        if self._take(older(self._path)) or self._take(self._path):
             return True
-        return False
+        # The present file may have become the older one between these two looks.
+        return self._take(older(self._path)) or self._take(self._path, with_gap=True)
+
+    def _take(self, path: Path, *, with_gap: bool = False) -> bool:
+        """Open one file, if what it has comes next."""
+        try:
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        base = _base_of(file)
+        wanted = base if self._position is None else self._position
+        if base is None or wanted is None:
+            os.close(file)
+            return False
+        at = _FILE.size + max(0, wanted - base)
+        is_over = path != self._path and next(_frames(file, at), None) is None
+        if is_over or (path == self._path and base > wanted and not with_gap):
+            os.close(file)
+            return False
+        self._file, self._base, self._at = file, base, at
+        self.missed += max(0, base - wanted)
+        return True
 
     def _is_rotated(self) -> bool:
         assert self._file is not None

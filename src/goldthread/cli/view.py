@@ -67,10 +67,11 @@ class View:
 
     def follow(self, on_signal: OnSignal) -> PhaseNote | None:
         """Show everything until the member is at rest; None where `on_signal` ended the view before."""
+        shown = False
         while True:
-            notes = self._notes()
+            notes = self._notes(0.0 if shown else _POLL_SECONDS)
             # The shim writes all output before it tells the end, so what is read now is whole.
-            self.show_output()
+            shown = self.show_output()
             for note in notes:
                 self._tell(note)
                 if note.phase in _AT_REST:
@@ -79,19 +80,22 @@ class View:
                 if on_signal(self._arrived.popleft()):
                     return None
 
-    def show_output(self) -> None:
-        show(self._reader.read())
+    def show_output(self) -> bool:
+        """Show what came, and say whether something did."""
+        frames = self._reader.read()
+        show(frames)
         if self._reader.missed > self._missed:
             notice(f"{size(self._reader.missed - self._missed)} of output were gone before they could be shown")
             self._missed = self._reader.missed
+        return bool(frames)
 
-    def _notes(self) -> list[PhaseNote]:
-        """What the keeper said within the next moment."""
+    def _notes(self, wait_seconds: float) -> list[PhaseNote]:
+        """What the keeper said, or says within the wait."""
         channel = self._channel
         if channel is None:
             return self._reconnect()
         try:
-            ready, _, _ = select.select([channel], [], [], _POLL_SECONDS)
+            ready, _, _ = select.select([channel], [], [], wait_seconds)
             heard = channel.receive_some() if ready else []
         except KeeperUnreachable:
             notice("the keeper is gone; the program goes on, another keeper is sought")
