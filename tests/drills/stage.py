@@ -35,6 +35,7 @@ class Stage:
     def __init__(self, home: Home, folder: Path) -> None:
         self.home = home
         self.end = folder / "end"
+        self.held = folder / "hold"
 
     def run(
         self, steps: int, *fault: str, budget: Budget | None = None, hang: str | None = None, fresh: bool = False,
@@ -43,11 +44,20 @@ class Stage:
         command = messages.Command(
             (sys.executable, str(_PROGRAM), str(steps), *fault),
             str(_PROGRAM.parent),
-            {**os.environ, **environment, "WALK_END": str(self.end)},
+            {**os.environ, **environment, "WALK_END": str(self.end), "WALK_HOLD": str(self.held)},
         )
         floor = parse_span(hang) if hang else None
         with reach_keeper(self.home, "command") as channel:
             channel.ask(messages.RunRequest(WALK, command, budget or Budget(), fresh, floor))
+
+    def hold_at(self, step: int) -> None:
+        """Have the walk wait once it has reached this step."""
+        beside = self.held.with_suffix(".new")
+        beside.write_text(str(step))
+        beside.rename(self.held)
+
+    def let_go(self) -> None:
+        self.held.unlink(missing_ok=True)
 
     def ask(self, message: Any) -> Any:
         with reach_keeper(self.home, "command") as channel:
@@ -87,6 +97,7 @@ class Stage:
         return self.until(lambda member: member.phase is Phase.ENDED and member.slot_bytes == 0, "a peaceful end")
 
     def end_digest(self) -> str:
+        self.let_go()
         self.until_ended()
         return self.end.read_text()
 

@@ -23,9 +23,11 @@ def test_undisturbed_walk_is_the_plain_arithmetic(stage: Stage) -> None:
 
 def test_killed_three_times(stage: Stage) -> None:
     """kill -9 loses no sealed step: the end is bit for bit that of an undisturbed run."""
+    stage.hold_at(10)
     stage.run(STEPS)
     for life in (1, 2, 3):
         stage.until_step(10 * life, life)
+        stage.hold_at(10 * life + 10)
         stage.kill()
     assert stage.end_digest() == undisturbed(STEPS)
     lives = stage.lives()
@@ -58,6 +60,7 @@ def test_abort_is_told_as_its_signal(stage: Stage) -> None:
 
 def test_stopped_process_is_a_hang_and_its_stacks_are_kept(stage: Stage) -> None:
     """A program that makes no progress is ended and restarted; where it stood is known."""
+    stage.hold_at(20)
     stage.run(STEPS, hang="1s")
     stage.until_step(20)
     stage.kill(signal.SIGSTOP)
@@ -105,6 +108,7 @@ def test_command_that_is_not_there_is_limbo_at_once(stage: Stage) -> None:
 
 def test_stop_ends_in_peace_and_the_next_run_goes_on(stage: Stage) -> None:
     """`stop` deposits the newest commit and frees the memory; running the member again resumes it."""
+    stage.hold_at(10)
     stage.run(STEPS)
     stage.until_step(10)
     stage.ask(messages.StopRequest(WALK, signal.SIGTERM, True))
@@ -129,9 +133,11 @@ def test_fresh_starts_over(stage: Stage) -> None:
 
 
 def test_rollback_goes_back_on_purpose(stage: Stage) -> None:
+    stage.hold_at(20)
     stage.run(STEPS)
     stage.until_step(20)
     stage.ask(messages.StopRequest(WALK, signal.SIGTERM, True))
+    stage.hold_at(30)
     first = stage.until_ended()
     assert first.sealed is not None or first.deposited is not None
     stage.run(STEPS)
@@ -140,6 +146,7 @@ def test_rollback_goes_back_on_purpose(stage: Stage) -> None:
     stage.until(lambda member: member.epoch == 2 and member.phase is Phase.ENDED and not member.slot_bytes, "an end")
     assert first.deposited is not None
     goal = first.deposited.commit
+    stage.let_go()
     stage.ask(messages.RollbackRequest(WALK, goal.step))
     stage.ask(messages.RestartRequest(WALK))
     stage.until(lambda member: member.epoch == 3 and member.phase is Phase.ENDED, "the end of life 3")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,11 +18,13 @@ from goldthread.wire import messages
 
 def test_keeper_killed_while_the_program_runs(stage: Stage) -> None:
     """The program goes on; the next keeper takes the slots back, and restores from them."""
+    stage.hold_at(10)
     stage.run(STEPS)
     before = stage.until_step(10)
     stage.kill_keeper()
     after = stage.until(lambda member: member.phase is Phase.RUNNING and member.slot_bytes > 0, "the slots' return")
     assert (before.pid, before.epoch) == (after.pid, after.epoch)
+    stage.hold_at(20)
     stage.until_step(20)
     stage.kill()
     assert stage.end_digest() == undisturbed(STEPS)
@@ -32,6 +35,7 @@ def test_keeper_killed_while_the_program_runs(stage: Stage) -> None:
 
 def test_keeper_and_program_killed_together(stage: Stage) -> None:
     """The shim alone keeps the slots, starts a keeper, and the program lives again from its newest commit."""
+    stage.hold_at(20)
     stage.run(STEPS)
     member = stage.until_step(20)
     stage.kill_keeper()
@@ -45,10 +49,12 @@ def test_keeper_and_program_killed_together(stage: Stage) -> None:
 
 def test_keeper_killed_again_and_again(stage: Stage) -> None:
     """A keeper's death costs nothing, however often it comes."""
+    stage.hold_at(10)
     stage.run(STEPS)
     for step in (10, 20, 30):
         stage.until_step(step)
         stage.kill_keeper()
+        stage.hold_at(step + 10)
     assert stage.end_digest() == undisturbed(STEPS)
     assert len(stage.lives()) == 1, stage.home.log.read_text()
 
@@ -73,7 +79,8 @@ def test_two_keepers_started_at_once(stage: Stage) -> None:
 
 def test_orderly_end_deposits_what_is_newest(stage: Stage) -> None:
     """SIGTERM to the keeper, as a shutdown of the host gives it: the newest commit is in the vault before it ends."""
-    stage.run(STEPS, WALK_PAUSE="0.05")
+    stage.hold_at(5)
+    stage.run(STEPS)
     stage.until_step(5)
     with connect(stage.home, "command") as channel:
         pid = channel.ask(messages.ReportRequest())[0].report.pid
@@ -86,13 +93,16 @@ def test_orderly_end_deposits_what_is_newest(stage: Stage) -> None:
 
 def test_everything_killed_and_the_vault_remains(stage: Stage) -> None:
     """Keeper, shim and program gone at once, as in a loss of power: the member goes on from its deposit."""
+    stage.hold_at(10)
     stage.run(STEPS)
     stage.until_step(10)
     stage.ask(messages.StopRequest(WALK, signal.SIGTERM, True))
+    stage.hold_at(20)
     deposited = stage.until_ended().deposited
     stage.run(STEPS)
     stage.until_step(20, 2)
     end_processes_of(stage.home)
+    stage.let_go()
     stage.until(lambda member: member.epoch == 3 and member.phase is Phase.ENDED, "the end of life 3")
     assert stage.end.read_text() == undisturbed(STEPS)
     third = stage.lives()[2]
@@ -102,10 +112,32 @@ def test_everything_killed_and_the_vault_remains(stage: Stage) -> None:
 
 def test_everything_killed_before_any_deposit_refuses_to_start_over(stage: Stage) -> None:
     """A member that had commits and has none any more does not start over by itself; `--fresh` does."""
+    stage.hold_at(20)
     stage.run(STEPS)
     stage.until_step(20)
     end_processes_of(stage.home)
     member = stage.until_phase(Phase.LIMBO)
     assert "step" in member.reason
+    stage.let_go()
     stage.run(STEPS, fresh=True)
     assert stage.end_digest() == undisturbed(STEPS)
+
+
+def test_reboot_of_the_host_is_told_as_such(stage: Stage) -> None:
+    """After a loss of power nothing is left but the files, and another boot: the cause is said, and the vault used."""
+    stage.hold_at(10)
+    stage.run(STEPS)
+    stage.until_step(10)
+    stage.ask(messages.StopRequest(WALK, signal.SIGTERM, True))
+    deposited = stage.until_ended().deposited
+    stage.hold_at(20)
+    stage.run(STEPS)
+    stage.until_step(20, 2)
+    end_processes_of(stage.home)
+    with sqlite3.connect(stage.home.journal) as journal:
+        journal.execute("UPDATE keepers SET boot = 'the boot before'")
+    journal.close()
+    assert stage.end_digest() == undisturbed(STEPS)
+    lives = stage.lives()
+    assert lives[1].ending is not None and lives[1].ending.kind is EndingKind.HOST_RESTARTED
+    assert deposited is not None and lives[2].restored == deposited.commit

@@ -2,7 +2,8 @@
 
     python walk.py STEPS [FAULT]
 
-It writes the digest of its final state to the file WALK_END. FAULT is what it does to itself, in the lives and at the
+It writes the digest of its final state to the file WALK_END. While the file WALK_HOLD names a step that it has reached,
+it waits there, beating. FAULT is what it does to itself, in the lives and at the
 step that the drill says by WALK_LIVES and WALK_STEP: raise, abort, eat (memory), spin.
 """
 
@@ -24,7 +25,6 @@ def main() -> None:
     fault = sys.argv[2] if len(sys.argv) > 2 else ""
     at = int(os.environ.get("WALK_STEP", "-1"))
     lives = os.environ.get("WALK_LIVES", "1").split(",")
-    pause = float(os.environ.get("WALK_PAUSE", "0.005"))
     with goldthread.join("walk") as life:
         state = life.restore({"step": 0, "x": np.zeros(50_000), "generator": np.random.default_rng(7)})
         while state["step"] < steps:
@@ -33,8 +33,17 @@ def main() -> None:
             if fault and state["step"] == at and ("all" in lives or str(life.epoch) in lives):
                 do(fault)
             life.commit(state)
-            time.sleep(pause)
+            hold(life, state["step"])
     Path(os.environ["WALK_END"]).write_text(digest(state))
+
+
+def hold(life: goldthread.Life, step: int) -> None:
+    """Wait as long as the drill wants it."""
+    told = Path(os.environ["WALK_HOLD"])
+    time.sleep(0.002)
+    while told.exists() and step >= int(told.read_text() or step):
+        life.beat()
+        time.sleep(0.002)
 
 
 def do(fault: str) -> None:

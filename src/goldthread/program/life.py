@@ -41,7 +41,7 @@ from goldthread.wire.messages import (
     SlotRequest,
 )
 
-__all__ = ["Life", "Safe", "UnsealedWarning", "join"]
+__all__ = ["Life", "RestoreWarning", "Safe", "UnsealedWarning", "join"]
 
 S = TypeVar("S")
 
