@@ -61,13 +61,15 @@ def main(arguments: Sequence[str]) -> int:
     if os.fork() > 0:
         os._exit(0)
     status = 1
+    starter = _Starter(writer)
     try:
-        status = _keep(home, writer)
+        status = _keep(home, starter)
     except GoldthreadError as error:
-        _say(writer, str(error))
+        log.critical("%s", error)
+        starter.tell(str(error))
     except Exception as error:
         log.critical("the keeper met what must not be, and stops", exc_info=True)
-        _say(writer, f"{type(error).__name__}: {error}")
+        starter.tell(f"{type(error).__name__}: {error}")
     finally:
         logging.shutdown()
         os._exit(status)
@@ -83,20 +85,29 @@ def _await_child(reader: int) -> int:
     return 1
 
 
-def _say(writer: int, word: str) -> None:
-    with suppress(OSError):
-        os.write(writer, word.encode("utf-8", "replace"))
-        os.close(writer)
+class _Starter:
+    """Whoever started this keeper, who waits for one word."""
+
+    def __init__(self, writer: int) -> None:
+        self._writer: int | None = writer
+
+    def tell(self, word: str) -> None:
+        """Say it once. Later words reach nobody: the descriptor's number may be another's by then."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            with suppress(OSError):
+                os.write(writer, word.encode("utf-8", "replace"))
+            os.close(writer)
 
 
-def _keep(home: Home, writer: int) -> int:
+def _keep(home: Home, starter: _Starter) -> int:
     home.make()
     lock = os.open(home.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         _await_other(home)
-        _say(writer, "ready")
+        starter.tell("ready")
         return 0
     _detach(home)
     loop = Loop()
@@ -104,7 +115,7 @@ def _keep(home: Home, writer: int) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: loop.from_thread(lambda: _end_in_order(keeper, ears)))
     door.open()
-    _say(writer, "ready")
+    starter.tell("ready")
     _end_with_home(home, lock, loop)
     log.info("keeper %s of %s, process %d, begins", VERSION, home.path, os.getpid())
 
