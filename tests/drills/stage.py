@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import select
 import signal
+import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -144,3 +146,11 @@ def undisturbed(steps: int) -> str:
     for _ in range(steps):
         x += generator.standard_normal(50_000)
     return digest({"x": x, "step": steps})
+
+
+def run_python(code: str, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end."""
+    return subprocess.run(
+        [sys.executable, *options, "-c", textwrap.dedent(code)],
+        capture_output=True, text=True, timeout=100, check=False, env={**os.environ, **environment},
+    )  # fmt: skip

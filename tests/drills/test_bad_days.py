@@ -5,27 +5,17 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import pytest
 from processes import end_processes_of
-from stage import STEPS, Stage, undisturbed
+from stage import STEPS, Stage, run_python, undisturbed
 
 from goldthread.errors import KeeperUnreachable, OtherVersion, UsageError
 from goldthread.local import Home, connect, reach_keeper
 from goldthread.report import Phase
 from goldthread.wire.codec import encode
 from goldthread.wire.messages import Hello
-
-
-def run_python(code: str, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end."""
-    return subprocess.run(
-        [sys.executable, *options, "-c", textwrap.dedent(code)],
-        capture_output=True, text=True, timeout=100, check=False, env={**os.environ, **environment},
-    )  # fmt: skip
 
 
 def succeeds(done: subprocess.CompletedProcess[str]) -> str:

@@ -6,8 +6,10 @@ import itertools
 import os
 import signal
 
+import pytest
 from stage import STEPS, WALK, Stage, undisturbed
 
+from goldthread.keeper.cgroup import starve
 from goldthread.names import member_name
 from goldthread.policy import Budget
 from goldthread.report import EndingKind, Phase
@@ -152,3 +154,49 @@ def test_rollback_goes_back_on_purpose(stage: Stage) -> None:
     stage.until(lambda member: member.epoch == 3 and member.phase is Phase.ENDED, "the end of life 3")
     assert stage.lives()[2].restored == goal
     assert stage.end.read_text() == undisturbed(STEPS)
+
+
+def test_flipped_bits_cost_one_step(stage: Stage) -> None:
+    """A damaged newest commit is noticed, said, and the one before it is used: the end is bit-identical."""
+    stage.hold_at(20)
+    stage.run(STEPS)
+    stage.until_step(20)
+    stage.ask(messages.DrillRequest(WALK))
+    stage.kill()
+    assert stage.end_digest() == undisturbed(STEPS)
+    second = stage.lives()[1]
+    assert second.restored is not None and second.restored.step == 19
+    assert "damaged" in second.restored_reason
+    member = stage.member()
+    assert member is not None and any("damaged" in alarm.text for alarm in member.alarms)
+
+
+def test_out_of_memory_is_told_as_such(stage: Stage) -> None:
+    """The kernel ends it for want of memory, or it runs into its limit: either way the cause is said."""
+    stage.hold_at(20)
+    stage.run(STEPS)
+    member = stage.until_step(20)
+    assert member.pid is not None
+    stage.hold_at(30)
+    starved = starve(member.pid, stage.home.path)
+    assert starved.killed, starved.text
+    stage.until_step(30, 2)
+    assert stage.end_digest() == undisturbed(STEPS)
+    ending = stage.lives()[0].ending
+    assert ending is not None and ending.kind is EndingKind.OUT_OF_MEMORY
+
+
+def test_deposits_come_by_themselves_and_three_stay(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it runs, the newest commit goes to the vault now and then; the last three are kept."""
+    monkeypatch.setenv("GOLDTHREAD_DEPOSIT_EVERY", "100ms")
+    monkeypatch.setenv("GOLDTHREAD_DEPOSIT_RETRY", "100ms")
+    seen: set[int] = set()
+    stage.hold_at(10)
+    stage.run(STEPS)
+    for step in (10, 20, 30, 40, 50):
+        stage.until(lambda m, s=step: m.deposited is not None and m.deposited.commit.step == s, f"deposit of {step}")
+        seen |= {int(path.stem.split("-")[2]) for path in (stage.home.vault / WALK).glob("*.commit")}
+        stage.hold_at(step + 10)
+    assert stage.end_digest() == undisturbed(STEPS)
+    assert {10, 20, 30, 40, 50} <= seen
+    stage.until(lambda _: len(list((stage.home.vault / WALK).glob("*.commit"))) == 3, "three deposits")

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from processes import end_processes_of
-from stage import STEPS, WALK, Stage, undisturbed, wait_gone
+from stage import STEPS, WALK, Stage, run_python, undisturbed, wait_gone
 
-from goldthread.local import connect, start_keeper
+from goldthread.local import Home, connect, start_keeper
 from goldthread.report import EndingKind, Phase
 from goldthread.wire import messages
 
@@ -141,3 +141,50 @@ def test_reboot_of_the_host_is_told_as_such(stage: Stage) -> None:
     lives = stage.lives()
     assert lives[1].ending is not None and lives[1].ending.kind is EndingKind.HOST_RESTARTED
     assert deposited is not None and lives[2].restored == deposited.commit
+
+
+ALONE = """
+    import fcntl, os, signal, sys, time, warnings
+    import goldthread, numpy as np
+    from goldthread.local import Home, connect
+    from goldthread.wire.messages import ReportRequest
+    home = Home.default()
+    with goldthread.join("alone") as life:
+        for step in (1, 2, 3):
+            life.commit({"x": np.zeros(1000)}, step=step)
+        with connect(home, "command") as channel:
+            keeper = channel.ask(ReportRequest())[0].report.pid
+        gone = os.pidfd_open(keeper)
+        os.kill(keeper, signal.SIGKILL)
+        import select
+        select.select([gone], [], [])
+        lock = open(home.lock, "r+")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        life.commit({"x": np.zeros(1000)}, step=4)
+        print("sealed alone:", life.safe.sealed, life.safe.unsealed)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            for step in (5, 6):
+                assert life.commit({"x": np.zeros(1_000_000)}, step=step) is None
+        print("unsealed:", life.safe.unsealed, len(said), said[-1].category.__name__)
+        lock.close()
+        step = 7
+        while life.commit({"x": np.zeros(1_000_000)}, step=step) is None:
+            step += 1
+        print("sealed again:", life.safe.sealed == step, life.safe.unsealed, life.keepers_lost)
+        life.commit({"x": np.ones(1_000_000)}, step=step + 1, wait="deposited")
+        print("deposited:", life.safe.deposited == step + 1)
+"""
+
+
+def test_program_alone_goes_on_without_a_keeper(home: Home) -> None:
+    """No `run`, no keeper, and none can be started: commits go on in the slots there are; what goes by unsealed is
+    counted and said; when a keeper can live again, all is as before."""
+    done = run_python(ALONE)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "sealed alone: 4 0",
+        "unsealed: 2 2 UnsealedWarning",
+        "sealed again: True 0 1",
+        "deposited: True",
+    ]
