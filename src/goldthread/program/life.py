@@ -282,8 +282,10 @@ class Life:
         return Step(step)
 
     def _new_slot(self, index: int, size: int) -> int | None:
+        # A keeper that died is usually back in a moment. One that stays away is not waited for at each commit.
+        wait_seconds = _NEW_SLOT_SECONDS if self._heart.unsealed == 0 else 0.0
         try:
-            _, descriptors = self._link.ask(SlotRequest(index, size), wait_seconds=_NEW_SLOT_SECONDS)
+            _, descriptors = self._link.ask(SlotRequest(index, size), wait_seconds=wait_seconds)
         except KeeperUnreachable:
             return None
         return descriptors[0]
