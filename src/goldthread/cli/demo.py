@@ -267,7 +267,7 @@ def _tell_outcome(outcome: Outcome, program: Path) -> None:
     verdict = "yes" if outcome.bit_identical else "no"
     colour = "green" if outcome.bit_identical else "red"
     click.echo("")
-    click.echo(paint(f"bit-identical: {verdict}", colour, "bold") + "  every array and generator, against the twin's")
+    click.echo(paint(f"bit-identical: {verdict}", colour, "bold") + "  the whole state, against the twin's")
     for difference in outcome.differences:
         click.echo(f"  {difference}")
     each = " + ".join(str(one.lost_steps) for one in outcome.happenings)
