@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from goldthread.names import Epoch, Span
-from goldthread.rules import member
+from goldthread.report import Phase
+from goldthread.rules import admission, beginnings, deposits, patience
 from goldthread.rules.choice import Choice, ChoiceState
 from goldthread.rules.detector import Detector
 from goldthread.rules.member import Member
@@ -58,9 +59,13 @@ def judge_in_haste(self: Detector, gap: Span) -> None:
     self._slow_after = self._stuck_after = 1
 
 
-def let_two_live(self: Member, event: Any) -> None:
-    self._begin(Epoch(self.record.epoch + 1), "another life begins", pid=event.pid)
-    self._ticket = (event.ticket, event.pid)
+def let_two_live(member: Member, event: Any) -> None:
+    beginnings.begin_life(member, Epoch(member.record.epoch + 1), "another life begins", pid=event.pid)
+    member.ticket = (event.ticket, event.pid)
+
+
+def never_come_due(member: Member, phase: Phase) -> None:
+    member.due = None
 
 
 def keep_the_oldest(deposits: Any, damaged: Any, ceiling: Any, most: int) -> Any:
@@ -74,14 +79,14 @@ def write_over_the_newest(slots: Any, needed_bytes: int, slots_most: int) -> Slo
 
 PLANTED: list[tuple[type[Checker], Any, str, Callable[..., Any], faults.Fault]] = [
     (Whole, Choice, "take_check", believe_it_is_whole, faults.flip_newest_slot),
-    (Kept, member, "deposits_to_keep", keep_the_oldest, faults.kill),
+    (Kept, deposits, "deposits_to_keep", keep_the_oldest, faults.kill),
     (Kept, world, "choose_slot", write_over_the_newest, faults.kill),
-    (Kept, member, "slots_to_keep", lambda copies, chosen: (), faults.kill),
-    (OneWriter, Member, "_join_alive", let_two_live, faults.join_twice),
+    (Kept, admission, "slots_to_keep", lambda copies, chosen: (), faults.kill),
+    (OneWriter, admission, "_join_alive", let_two_live, faults.join_twice),
     (NeverBack, Choice, "take_list", start_over_silently, faults.kill),
     (NeverBack, Choice, "remark", lambda self: "", faults.flip_newest_slot),
     (Calm, Detector, "_learn", judge_in_haste, faults.sleep),
-    (Heals, Member, "_come_due", lambda self, phase: setattr(self, "_due", None), faults.kill_again_and_again),
+    (Heals, patience, "_come_due", never_come_due, faults.kill_again_and_again),
 ]  # fmt: skip
 
 
@@ -121,7 +126,7 @@ def test_a_seed_that_fails_is_named_and_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The command exits 1, names the seed, and tells the end of its story."""
-    monkeypatch.setattr(Member, "_come_due", lambda self, phase: setattr(self, "_due", None))
+    monkeypatch.setattr(patience, "_come_due", never_come_due)
     failing = next(seed for seed in range(200) if run_seed(seed).broken)
     assert main(["--seeds", "1", "--first", str(failing)]) == 1
     told = capsys.readouterr()

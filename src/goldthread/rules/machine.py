@@ -6,7 +6,8 @@
     machine.deadline()                                          when a `Ticked` is wanted next
 
 The machine knows no clock, does no I/O and leaves nothing to chance: the same events at the same instants give the
-same orders. Each member decides for itself (`member.py`); here events find their member, time is counted, and the
+same orders. Each member is decided for by itself (`member.py` and the
+modules named below); here events find their member, time is counted, and the
 keeper's own end is decided.
 
 What the hands owe the machine:
@@ -29,7 +30,19 @@ from typing import Any, Final
 from goldthread.names import Epoch, Instant, MemberName, Span
 from goldthread.policy import Policy
 from goldthread.report import Phase
-from goldthread.rules import events
+from goldthread.rules import (
+    admission,
+    beginnings,
+    deaths,
+    deposits,
+    events,
+    inventory,
+    patience,
+    progress,
+    returns,
+    stops,
+    wishes,
+)
 from goldthread.rules.detector import AWAKE_TICKS
 from goldthread.rules.events import Event, KeeperStopAsked, Ticked
 from goldthread.rules.member import ALIVE, InvalidTransition, Member, MemberView, new_record
@@ -38,25 +51,25 @@ from goldthread.rules.orders import Accept, LifeRecord, MemberRecord, Order, Ref
 __all__ = ["InvalidTransition", "Machine", "MemberView"]
 
 _HANDLERS: Final[dict[type, Callable[[Member, Any], None]]] = {
-    events.RunAsked: Member.on_run,
-    events.JoinAsked: Member.on_join,
-    events.LifeStarted: Member.on_started,
-    events.LifeFound: Member.on_found,
-    events.LifeRestored: Member.on_restored,
-    events.LifeLeft: Member.on_left,
-    events.LifeEnded: Member.on_ended,
-    events.ProgramBeat: Member.on_beat,
-    events.CommitSealed: Member.on_sealed,
-    events.CopiesListed: Member.on_listed,
-    events.CopyChecked: Member.on_checked,
-    events.CommitDeposited: Member.on_deposited,
-    events.DepositFailed: Member.on_deposit_failed,
-    events.StacksTaken: Member.on_stacks,
-    events.StopAsked: Member.on_stop,
-    events.RestartAsked: Member.on_restart,
-    events.RollbackAsked: Member.on_rollback,
-    events.ForgetAsked: Member.on_forget,
-    events.DepositAsked: Member.on_deposit_asked,
+    events.RunAsked: beginnings.on_run,
+    events.JoinAsked: admission.on_join,
+    events.LifeStarted: returns.on_started,
+    events.LifeFound: returns.on_found,
+    events.LifeRestored: progress.on_restored,
+    events.LifeLeft: progress.on_left,
+    events.LifeEnded: deaths.on_ended,
+    events.ProgramBeat: progress.on_beat,
+    events.CommitSealed: progress.on_sealed,
+    events.CopiesListed: inventory.on_listed,
+    events.CopyChecked: inventory.on_checked,
+    events.CommitDeposited: deposits.on_deposited,
+    events.DepositFailed: deposits.on_deposit_failed,
+    events.StacksTaken: progress.on_stacks,
+    events.StopAsked: stops.on_stop,
+    events.RestartAsked: beginnings.on_restart,
+    events.RollbackAsked: wishes.on_rollback,
+    events.ForgetAsked: wishes.on_forget,
+    events.DepositAsked: deposits.on_deposit_asked,
 }
 
 _BEGINNINGS: Final = (events.RunAsked, events.JoinAsked, events.LifeFound)
@@ -106,7 +119,7 @@ class Machine:
             member.life = remembered.get(record.epoch, member.life)
             older = [epoch for epoch in remembered if epoch < record.epoch]
             member.previous = remembered[max(older)] if older else None
-            member.come_back(rebooted)
+            returns.come_back(member, rebooted)
             machine._members[record.name] = member
             machine._collect(member, machine._pending)
         machine._next_tick = now
@@ -120,7 +133,7 @@ class Machine:
             self._next_tick = Instant(now + self._policy.tick)
             for member in list(self._members.values()):
                 self._set_time(member)
-                member.tick()
+                patience.tick(member)
                 self._collect(member, orders)
         elif isinstance(event, KeeperStopAsked):
             self._stop(event, orders)
@@ -179,13 +192,13 @@ class Machine:
             member = Member(self._policy, new_record(event.member, self._policy), Instant(0), self._awake)
             self._members[event.member] = member
         self._set_time(member)
-        if ticket is not None and member.holds(event):
+        if ticket is not None and returns.holds(member, event):
             return
         _HANDLERS[type(event)](member, event)
         self._collect(member, orders)
 
     def _collect(self, member: Member, orders: list[Order]) -> None:
-        for held in member.release_held():
+        for held in returns.release_held(member):
             _HANDLERS[type(held)](member, held)
         orders += member.out
         member.out = []
@@ -207,7 +220,7 @@ class Machine:
         self._leaves_members = self._leaves_members or event.leave_members
         for member in self._members.values():
             self._set_time(member)
-            member.close()
+            deposits.close(member)
             self._collect(member, orders)
 
     def _stop_when_settled(self, orders: list[Order]) -> None:
@@ -217,14 +230,14 @@ class Machine:
             for member in members:
                 if member.record.phase in _STOPPABLE:
                     self._set_time(member)
-                    member.stop()
+                    stops.stop(member)
                     self._collect(member, orders)
             if any(member.is_alive or member.record.phase is Phase.RETURNING for member in members):
                 return
         if not all(member.is_settled for member in members):
             return
         for member in members:
-            member.dismiss()
+            wishes.dismiss(member)
             self._collect(member, orders)
         orders += [Accept(ticket, "the keeper ends") for ticket in self._stopping]
         orders.append(StopKeeper())

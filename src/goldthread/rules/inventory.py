@@ -1,0 +1,95 @@
+"""Which copies there are, and which of them are whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from goldthread.names import Epoch, Level
+from goldthread.report import AlarmLevel, Phase
+from goldthread.rules import admission, deposits, events, orders, progress, wishes
+from goldthread.rules.choice import Choice, ChoiceState
+from goldthread.rules.events import Copy
+from goldthread.rules.member import AT_REST, Member
+
+__all__ = ["on_checked", "on_listed"]
+
+
+def on_listed(member: Member, event: events.CopiesListed) -> None:
+    if member.lists_due > 0:
+        member.lists_due -= 1
+    _take_inventory(member, event.copies)
+    wishes.answer_rollbacks(member, event.copies)
+    choice = member.choice
+    if choice is not None and choice.state is ChoiceState.LISTING and member.lists_due == 0:
+        choice.take_list(event.copies)
+        if choice.trying is not None:
+            member.out.append(orders.PrepareSlot(member.record.name, member.record.epoch, choice.trying.bytes))
+        admission.check_or_settle(member, choice)
+    if member.record.phase in AT_REST:
+        deposits.press_deposit(member)
+        deposits.free_if_at_peace(member)
+    else:
+        deposits.deposit_if_due(member)
+    wishes.forget_if_asked(member)
+
+
+def _take_inventory(member: Member, copies: tuple[Copy, ...]) -> None:
+    """Learn what there is. Epochs never decrease, even if the journal forgot some."""
+    member.surveyed = True
+    sealed = [copy for copy in copies if copy.level is Level.SEALED]
+    deposits = frozenset(copy.commit for copy in copies if copy.level is Level.DEPOSITED)
+    member.vault = deposits
+    best = max(sealed, key=lambda copy: copy.commit, default=None)
+    if not member.is_alive or member.sealed is None or member.sealed.commit.epoch < member.record.epoch:
+        is_same = best is not None and member.sealed is not None and best.commit == member.sealed.commit
+        member.sealed, member.sealed_at = best, member.sealed_at if is_same else None
+    newest = max((copy.commit for copy in sealed), default=None)
+    deposited = max(deposits, default=None)
+    changes: dict[str, Any] = {}
+    if newest is not None and (member.record.newest is None or newest > member.record.newest):
+        changes["newest"] = newest
+    if deposited is not None and (member.record.deposited is None or deposited > member.record.deposited):
+        changes["deposited"] = deposited
+    epoch = max((copy.commit.epoch for copy in copies), default=Epoch(0))
+    if epoch > member.record.epoch and not member.is_alive:
+        changes |= {"epoch": epoch, "started": epoch}
+    elif epoch == member.record.epoch and member.is_found and member.record.phase is Phase.STARTING:
+        progress.have_joined(member)
+    elif epoch >= member.record.epoch and member.record.phase is Phase.STARTING and not member.record.joined:
+        changes |= _outrank(member, epoch)
+    if member.record.phase is Phase.ABSENT and copies:
+        member.move(Phase.DOWN, f"the journal does not know it; {len(copies)} copies of its work were found", **changes)
+        member.deposits.press()
+    elif changes:
+        member.persist(**changes)
+
+
+def _outrank(member: Member, epoch: Epoch) -> dict[str, Any]:
+    """The journal was lost: copies of life `epoch` exist, and the life that starts must be a later one."""
+    later = Epoch(epoch + 1)
+    is_fresh = member.record.floor == member.record.epoch
+    member.life = msgspec.structs.replace(member.life, epoch=later)
+    floor = later if is_fresh else member.record.floor
+    member.choice = Choice(floor, member.record.ceiling, member.newest())
+    return {"epoch": later, "floor": floor}
+
+
+def on_checked(member: Member, event: events.CopyChecked) -> None:
+    copy = event.copy
+    if copy.level is Level.DEPOSITED:
+        deposits.take_deposit_check(member, copy.commit, event.whole, event.text)
+    if member.checked == copy.commit and copy.level is Level.SEALED:
+        member.checked = None
+        if not event.whole:
+            member.alarm(
+                AlarmLevel.WARNING, f"{copy.commit} of {member.record.name} is damaged in memory: {event.text}"
+            )
+    choice = member.choice
+    trying = None if choice is None else choice.trying
+    if choice is None or trying is None or choice.state is not ChoiceState.CHECKING:
+        return
+    if (trying.commit, trying.level) == (copy.commit, copy.level):
+        choice.take_check(event.whole, event.text)
+        admission.check_or_settle(member, choice)
