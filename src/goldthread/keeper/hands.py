@@ -12,7 +12,7 @@ import shutil
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from goldthread.errors import CommitDamaged, GoldthreadError
 from goldthread.keeper.cause import not_started
@@ -52,6 +52,8 @@ from goldthread.wire.messages import (
 __all__ = ["Hands"]
 
 log = logging.getLogger("goldthread.keeper")
+
+_AT_REST: Final = frozenset({Phase.ENDED, Phase.DOWN, Phase.LIMBO})
 
 
 class Hands:
@@ -374,4 +376,9 @@ class Hands:
             ward.shim = ward.shim_process = None
 
     def _stop_keeper(self, order: orders.StopKeeper) -> None:
+        for view in self._keeper.machine.views():
+            deposited = view.sealed is None or (view.deposited is not None and view.deposited >= view.sealed.commit)
+            if view.phase in _AT_REST and deposited:
+                # A shim that holds nothing but what is in the vault would only start the next keeper.
+                self._dismiss_shim(self._keeper.ward(view.name))
         self._keeper.loop.stop()
