@@ -28,6 +28,12 @@ def test_a_program_that_returns_zero_has_finished() -> None:
     assert classify(0).fingerprint == ""
 
 
+def test_an_exit_with_a_status_is_told_as_that() -> None:
+    """`sys.exit(3)` is an exception only to Python."""
+    ending = classify(3, RaisedNote("SystemExit", "3", "frames", "train.py:7:main"))
+    assert (ending.kind, ending.text, ending.detail) == (EndingKind.EXIT, "exit status 3", "frames")
+
+
 @pytest.mark.parametrize("status", [1, None], ids=["seen by a shim", "seen from outside"])
 def test_what_the_program_said_of_its_exception_is_believed(status: int | None) -> None:
     """Type, message, frames; the message is not part of the fingerprint."""

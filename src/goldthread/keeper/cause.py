@@ -58,6 +58,8 @@ def classify(
         return Ending(EndingKind.OUT_OF_MEMORY, text, status=status, fingerprint=EndingKind.OUT_OF_MEMORY.value)
     if status is not None and status < 0:
         return _signalled(-status, raised, last_words)
+    if raised is not None and raised.error == "SystemExit" and status is not None:
+        return _exited(status, raised.frames)
     if raised is not None:
         return _raised(raised, status)
     if status is None:
