@@ -39,7 +39,9 @@ class _Place:
 
     def __init__(self, descriptor: int) -> None:
         self.slot = Slot(descriptor)
-        self.pin = open_for_pins(descriptor, writing=True)
+        self.own = open_for_pins(descriptor, writing=True)
+        self.is_pinned = False
+        """Whether it may be pinned: True before the pin is sought, so that an interruption leaves none unknown."""
         self.seal = np.frombuffer(self.slot.image, np.uint64, 1, SEAL_AT)
         self.commit: CommitId | None = None
         """Of the commit that is sealed, or being written."""
@@ -53,11 +55,20 @@ class _Place:
         """Of the sealed commit; 0 where there is none."""
         return int(self.seal[0])
 
+    def pin(self, *, wait: bool = False) -> bool:
+        """Keep readers out, unless somebody reads; or `wait` until nobody does."""
+        self.is_pinned = True
+        return pin_for_writing(self.own, wait=wait)
+
+    def unpin(self) -> None:
+        unpin(self.own)
+        self.is_pinned = False
+
     def close(self) -> None:
         descriptor = self.slot.descriptor
         self.seal = np.zeros(1, np.uint64)
         self.slot.close()
-        os.close(self.pin)
+        os.close(self.own)
         os.close(descriptor)
 
 
@@ -130,7 +141,7 @@ class Writer:
             self._sequence += 1
             self._write_into(place, header, structure, found.arrays, manifest)
         finally:
-            unpin(place.pin)
+            place.unpin()
         return header.commit
 
     def close(self) -> None:
@@ -143,6 +154,7 @@ class Writer:
         self, place: _Place, header: Header, structure: Structure, arrays: list[Any], manifest: bytes
     ) -> None:
         layout, image = structure.layout, place.slot.image
+        manifest_at, table_at, end = header.manifest_at, header.table_at, header.image_bytes
         same_layout = place.layout is layout
         held = place.table if same_layout else None
         place.table = place.layout = None
@@ -151,15 +163,15 @@ class Writer:
         place.commit, place.payload_bytes = header.commit, header.payload_bytes
 
         settled = self._settled if structure is self._structure else None
-        copy = PayloadCopy(layout, arrays, image[HEADER_BYTES : header.manifest_at], held, settled)
+        copy = PayloadCopy(layout, arrays, image[HEADER_BYTES:manifest_at], held, settled)
         if not same_layout:
             copy.fill_holes()
         copy.place_strided()
         self._hands.do(len(layout.chunks), copy.copy, alone=not copy.is_for_two)
 
         table = b"".join(copy.table)
-        image[header.manifest_at : header.table_at] = manifest
-        image[header.table_at : header.image_bytes] = table
+        image[manifest_at:table_at] = manifest
+        image[table_at:end] = table
         image[:SEAL_AT] = pack_header(header, manifest, table).ljust(SEAL_AT, b"\0")
         place.seal[0] = header.sequence
 
@@ -177,17 +189,18 @@ class Writer:
         """A slot that may be overwritten, pinned for writing; a reader of the last one is waited for."""
         most, busy, refused = self._slots_most, set[int](), None
         for place in self._places.values():
-            unpin(place.pin)  # An interrupted commit may have left a pin.
+            if place.is_pinned:  # By a commit that was interrupted.
+                place.unpin()
         while True:
             slots = [SlotState(i, p.slot.bytes, p.sequence, i in busy) for i, p in sorted(self._places.items())]
             choice = choose_slot(slots, needed, most)
             if choice.index is None and busy:
                 oldest = min(busy, key=lambda index: self._places[index].sequence)
-                pin_for_writing(self._places[oldest].pin, wait=True)
+                self._places[oldest].pin(wait=True)
                 busy.remove(oldest)
             elif choice.index is not None and not choice.fresh:
                 place = self._places[choice.index]
-                if pin_for_writing(place.pin):
+                if place.pin():
                     return place
                 busy.add(choice.index)
             else:
@@ -220,5 +233,5 @@ class Writer:
         place = self._places[index] = _Place(descriptor)
         if old is not None:
             old.close()
-        pin_for_writing(place.pin)
+        place.pin()
         return place

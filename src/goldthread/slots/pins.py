@@ -15,10 +15,20 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+from typing import Final
 
 __all__ = ["open_for_pins", "pin_for_reading", "pin_for_writing", "unpin"]
 
-_WHOLE_FILE = 0
+_WHOLE_FILE: Final = 0
+
+
+def _request(kind: int) -> bytes:
+    return struct.pack("hhqqi4x", kind, os.SEEK_SET, 0, _WHOLE_FILE, 0)
+
+
+_TO_READ: Final = _request(fcntl.F_RDLCK)
+_TO_WRITE: Final = _request(fcntl.F_WRLCK)
+_TO_LET_GO: Final = _request(fcntl.F_UNLCK)
 
 
 def open_for_pins(descriptor: int, *, writing: bool) -> int:
@@ -28,20 +38,19 @@ def open_for_pins(descriptor: int, *, writing: bool) -> int:
 
 def pin_for_reading(own: int) -> bool:
     """Pin, unless somebody writes. `own` came from `open_for_pins`."""
-    return _lock(own, fcntl.F_RDLCK, wait=False)
+    return _lock(own, _TO_READ, wait=False)
 
 
 def pin_for_writing(own: int, *, wait: bool = False) -> bool:
     """Pin, unless somebody reads; or `wait` until nobody does."""
-    return _lock(own, fcntl.F_WRLCK, wait=wait)
+    return _lock(own, _TO_WRITE, wait=wait)
 
 
 def unpin(own: int) -> None:
-    _lock(own, fcntl.F_UNLCK, wait=False)
+    _lock(own, _TO_LET_GO, wait=False)
 
 
-def _lock(own: int, kind: int, *, wait: bool) -> bool:
-    request = struct.pack("hhqqi4x", kind, os.SEEK_SET, 0, _WHOLE_FILE, 0)
+def _lock(own: int, request: bytes, *, wait: bool) -> bool:
     try:
         fcntl.fcntl(own, fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK, request)
     except (BlockingIOError, PermissionError):

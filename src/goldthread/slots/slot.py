@@ -17,11 +17,12 @@ from goldthread.wire.pulse import PULSE_BYTES
 __all__ = ["Slot", "make_pulse", "make_slot", "slot_bytes"]
 
 _SMALL_STEP: Final = 64 << 10
+_SMALL_BYTES: Final = 256 << 10
 
 
 def slot_bytes(needed: int) -> int:
-    """The size of the slot that is made for `needed` bytes: whole huge pages, or 64 KiB steps below one."""
-    step = HUGE_PAGE_BYTES if needed >= HUGE_PAGE_BYTES else _SMALL_STEP
+    """The size of the slot that is made for `needed` bytes: whole huge pages, or steps of 64 KiB for small ones."""
+    step = _SMALL_STEP if needed <= _SMALL_BYTES else HUGE_PAGE_BYTES
     return max(1, -(-needed // step)) * step
 
 
