@@ -18,7 +18,7 @@ from goldthread.rules.choice import Choice, ChoiceState
 from goldthread.rules.detector import Detector
 from goldthread.rules.member import Member
 from goldthread.rules.rotation import SlotChoice
-from goldthread.sim import faults, world
+from goldthread.sim import faults, labour
 from goldthread.sim.__main__ import main
 from goldthread.sim.checkers import Calm, Checker, Heals, Kept, NeverBack, OneWriter, Whole
 from goldthread.sim.scenario import run_seed
@@ -80,7 +80,7 @@ def write_over_the_newest(slots: Any, needed_bytes: int, slots_most: int) -> Slo
 PLANTED: list[tuple[type[Checker], Any, str, Callable[..., Any], faults.Fault]] = [
     (Whole, Choice, "take_check", believe_it_is_whole, faults.flip_newest_slot),
     (Kept, deposits, "deposits_to_keep", keep_the_oldest, faults.kill),
-    (Kept, world, "choose_slot", write_over_the_newest, faults.kill),
+    (Kept, labour, "choose_slot", write_over_the_newest, faults.kill),
     (Kept, admission, "slots_to_keep", lambda copies, chosen: (), faults.kill),
     (OneWriter, admission, "_join_alive", let_two_live, faults.join_twice),
     (NeverBack, Choice, "take_list", start_over_silently, faults.kill),

@@ -6,9 +6,9 @@
     machine.deadline()                                          when a `Ticked` is wanted next
 
 The machine knows no clock, does no I/O and leaves nothing to chance: the same events at the same instants give the
-same orders. Each member is decided for by itself (`member.py` and the
-modules named below); here events find their member, time is counted, and the
-keeper's own end is decided.
+same orders. Each member is decided for by itself: what is known of it stands in `member.py`, each
+chapter of its life in a module of its own (see the table below). Here events find their member, time is counted, and
+the keeper's own end is decided.
 
 What the hands owe the machine:
 
@@ -198,10 +198,12 @@ class Machine:
         self._collect(member, orders)
 
     def _collect(self, member: Member, orders: list[Order]) -> None:
-        for held in returns.release_held(member):
-            _HANDLERS[type(held)](member, held)
-        orders += member.out
-        member.out = []
+        if member.held:
+            for held in returns.release_held(member):
+                _HANDLERS[type(held)](member, held)
+        if member.out:
+            orders += member.out
+            member.out = []
         if member.forgotten:
             del self._members[member.record.name]
 

@@ -102,10 +102,14 @@ class Kept(Checker):
     def before_write(self, home: Home, program: Program, slot: Slot) -> None:
         if slot.pins:
             raise self.broken(f"{home.name} writes into a slot that is being read")
-        if slot.commit is not None and slot.whole:
-            lost = slot.commit
-            if all(other.commit is None or other.commit <= lost for other in program.slots):
-                raise self.broken(f"{home.name} overwrites {lost}, and no newer commit is sealed")
+        lost = slot.commit
+        if lost is None:
+            return
+        for other in program.slots:
+            if other.commit is not None and other.commit.sequence > lost.sequence:
+                return
+        if slot.whole:
+            raise self.broken(f"{home.name} overwrites {lost}, and no newer commit is sealed")
 
     def after_free(self, home: Home, freed: list[Slot]) -> None:
         lost = self._newest(home, freed)

@@ -8,8 +8,8 @@ from typing import Final
 from goldthread.names import Span, Step, milliseconds, seconds
 from goldthread.report import Ending, EndingKind
 from goldthread.rules import events
-from goldthread.sim.things import GARBAGE, Program, Store
-from goldthread.sim.world import Home, World, killed
+from goldthread.sim.things import GARBAGE, Program, Store, killed
+from goldthread.sim.world import Home, World
 
 __all__ = ["FAULTS", "Fault"]
 
@@ -29,7 +29,7 @@ def kill(world: World, home: Home) -> None:
     program = _victim(home)
     if program is not None:
         world.tell(f"{home.name} is killed")
-        world.end_program(home, program, killed())
+        world.labour.end_program(home, program, killed())
 
 
 def kill_in_commit(world: World, home: Home) -> None:
@@ -49,7 +49,7 @@ def raise_error(world: World, home: Home) -> None:
     program = _victim(home)
     if program is not None:
         world.tell(f"{home.name} raises an exception")
-        world.end_program(home, program, Ending(EndingKind.EXCEPTION, "KeyError: 'x'", "", 1, "KeyError"))
+        world.labour.end_program(home, program, Ending(EndingKind.EXCEPTION, "KeyError: 'x'", "", 1, "KeyError"))
 
 
 def poison(world: World, home: Home) -> None:
@@ -238,7 +238,7 @@ def deposit(world: World, home: Home) -> None:
 def join_twice(world: World, home: Home) -> None:
     """The user starts the program by hand, whether or not it runs."""
     world.tell(f"the user starts {home.name} by hand")
-    world.start_program(home, None)
+    world.labour.start_program(home, None)
 
 
 def stop_keeper(world: World, home: Home) -> None:

@@ -79,7 +79,7 @@ class Hands:
         if home.shim is not shim or shim.program is not None:
             return
         if home.can_start:
-            world.start_program(home, order.epoch)
+            world.labour.start_program(home, order.epoch)
         else:
             shim.started, shim.ended = order.epoch, Ending(EndingKind.NOT_STARTED, "no such file", "", 127)
             world.give(events.LifeEnded(home.name, order.epoch, shim.ended))
@@ -96,7 +96,7 @@ class Hands:
             if order.signal == _KILL or not (program.hung or program.asleep):
                 text = f"signal {order.signal}"
                 ending = Ending(EndingKind.SIGNAL, text, "", -order.signal, text)
-                world.after(world.random.randint(1, 50) * _MS, world.end_program, home, program, ending)
+                world.after(world.random.randint(1, 50) * _MS, world.labour.end_program, home, program, ending)
 
     def _take_stacks(self, order: orders.TakeStacks) -> None:
         world = self._world
@@ -113,11 +113,11 @@ class Hands:
         if store is not None and store.flipped_at is not None and store.flipped_at >= store.checked_at:
             text = "CommitDamaged: it was damaged after it was checked"  # The program's own checksums find it.
             program.epoch = order.epoch
-            world.end_program(home, program, Ending(EndingKind.EXCEPTION, text, "", 1, "CommitDamaged"))
+            world.labour.end_program(home, program, Ending(EndingKind.EXCEPTION, text, "", 1, "CommitDamaged"))
             return
         for checker in world.checkers:
             checker.on_restore(home, program, order, store)
-        world.admit(home, program, order.epoch, store, world.random.randint(1, 100) * _MS)
+        world.labour.admit(home, program, order.epoch, store, world.random.randint(1, 100) * _MS)
 
     def _answer(self, order: orders.Accept) -> None:
         self.waiting.pop(order.ticket, None)
@@ -126,7 +126,7 @@ class Hands:
         program = self.waiting.pop(order.ticket, None)
         if program is not None and program.alive and program.ticket == order.ticket:
             ending = Ending(EndingKind.EXCEPTION, f"{order.error}: {order.text}", "", 1, order.error)
-            self._world.end_program(self._home(program.member), program, ending)
+            self._world.labour.end_program(self._home(program.member), program, ending)
 
     # Copies
 

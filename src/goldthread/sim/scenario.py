@@ -91,6 +91,7 @@ def _run(world: World, random: Random, faults: Sequence[tuple[Fault, int]]) -> N
     world.quiet = True
     world.tell("faults stop")
     world.run(Instant(world.now + _QUIET_SPAN))
+    world.run(Instant(max(world.now, world.keeper_since + _QUIET_SPAN)))
     for checker in world.checkers:
         checker.at_end()
 
@@ -109,7 +110,7 @@ def _begin(world: World, random: Random, home: Home) -> None:
     if home.plain or random.random() < 0.75:
         world.give(events.RunAsked(world.ticket(), home.name, home.budget))
     else:
-        world.start_program(home, None)
+        world.labour.start_program(home, None)
         world.after(_USER_LOOKS, _look_after, world, home)
 
 
@@ -119,5 +120,5 @@ def _look_after(world: World, home: Home) -> None:
     view = None if machine is None else machine.view(home.name)
     if view is not None and view.phase is Phase.DOWN and not home.programs:
         world.tell(f"the user starts {home.name} again")
-        world.start_program(home, None)
+        world.labour.start_program(home, None)
     world.after(_USER_LOOKS, _look_after, world, home)

@@ -6,10 +6,22 @@ from collections.abc import Iterable
 from typing import Final
 
 from goldthread.names import CommitId, Epoch, Instant, MemberName, Span, Step
-from goldthread.report import Ending
+from goldthread.report import Ending, EndingKind
 from goldthread.rules.rotation import SlotState
 
-__all__ = ["CHUNKS", "COMMIT_BYTES", "GARBAGE", "File", "Program", "Shim", "Slot", "Store", "newest_whole", "token"]
+__all__ = [
+    "CHUNKS",
+    "COMMIT_BYTES",
+    "GARBAGE",
+    "File",
+    "Program",
+    "Shim",
+    "Slot",
+    "Store",
+    "killed",
+    "newest_whole",
+    "token",
+]
 
 CHUNKS: Final = 3
 COMMIT_BYTES: Final = 1_000
@@ -62,22 +74,26 @@ class Slot:
         commit = self.commit
         return SlotState(self.index, COMMIT_BYTES, 0 if commit is None else commit.sequence, self.pins > 0)
 
-    def write(self, commit: CommitId, tainted: bool, writes: int = CHUNKS + 2) -> bool:
+    def write(self, commit: CommitId, tainted: bool, writes: int | None = None) -> bool:
         """Open, write each chunk, seal; only the first `writes` of these. Returns whether it was sealed."""
-        if writes < 1:
+        if writes is not None and writes < 1:
             return False
         self.commit = None
         self.flipped_at = None
         self.tainted = tainted
-        for index in range(min(writes - 1, CHUNKS)):
-            self.chunks[index] = token(commit)
-        if writes < CHUNKS + 2:
+        written = CHUNKS if writes is None else min(writes - 1, CHUNKS)
+        self.chunks[:written] = [token(commit)] * written
+        if writes is not None and writes < CHUNKS + 2:
             return False
         self.commit = commit
         return True
 
 
 Store = Slot | File
+
+
+def killed() -> Ending:
+    return Ending(EndingKind.SIGNAL, "signal 9 (SIGKILL)", "", -9, "signal 9")
 
 
 def newest_whole(stores: Iterable[Store]) -> CommitId | None:
@@ -89,7 +105,7 @@ class Program:
 
     __slots__ = (
         "alive", "asleep", "beat_at", "beats", "epoch", "first_beat_at", "gap", "hung", "is_met", "joins",
-        "left", "member", "pace", "pid", "read_beats", "sequence", "slots", "started", "step", "supervised",
+        "left", "member", "newest", "pace", "pid", "read_beats", "sequence", "slots", "started", "step", "supervised",
         "tainted", "ticket", "told", "unsealed", "writes_left",
     )  # fmt: skip
 
@@ -113,7 +129,10 @@ class Program:
         self.left = False
         self.joins = True
         self.ticket: int | None = None
+        self.newest: CommitId | None = None
+        """Its newest sealed commit ..."""
         self.told: CommitId | None = None
+        """... and the newest that the keeper was told of."""
         self.step = Step(0)
         self.sequence = 0
         self.slots: list[Slot] = []

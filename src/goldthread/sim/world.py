@@ -17,14 +17,13 @@ import msgspec
 
 from goldthread.names import CommitId, Epoch, Instant, Level, MemberName, Span, Step, milliseconds
 from goldthread.policy import Budget, Policy
-from goldthread.report import Ending, EndingKind
 from goldthread.rules import events
 from goldthread.rules.events import Copy
 from goldthread.rules.machine import Machine
 from goldthread.rules.orders import LifeRecord, MemberRecord
-from goldthread.rules.rotation import choose_slot
 from goldthread.sim.checkers import Broken, Checker
 from goldthread.sim.hands import Hands
+from goldthread.sim.labour import Labour
 from goldthread.sim.things import COMMIT_BYTES, File, Program, Shim, Slot, Store
 
 __all__ = ["Home", "World"]
@@ -81,6 +80,8 @@ class World:
         self.quiet = False
         """Faults have stopped."""
         self.keeper_deaths = 0
+        self.keeper_since = self.now
+        """When the keeper of now started."""
         self.orders_left: int | None = None
         """The keeper dies after so many orders more."""
         self._make_machine = machine
@@ -89,15 +90,15 @@ class World:
         self._queue: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._queued = 0
         self._ticks_now = 0
-        self._pids = 100
         self._tickets = 0
         self._generation = 0
-        self._paused = False
+        self.is_paused = False
         self._backlog: list[Any] = []
         self.shelf: dict[MemberName, list[Slot]] = {}
         """The slots that the keeper holds."""
         self.machine: Machine | None = machine(policy)
         self.hands = Hands(self)
+        self.labour = Labour(self)
         for checker in checkers:
             checker.world = self
 
@@ -119,7 +120,7 @@ class World:
         """Let the world go on to this moment."""
         while True:
             machine = self.machine
-            due = machine.deadline() if machine is not None and not self._paused else None
+            due = machine.deadline() if machine is not None and not self.is_paused else None
             moment = self._queue[0][0] if self._queue else until
             if due is not None and due <= moment:
                 if due > until:
@@ -151,7 +152,7 @@ class World:
 
     def give(self, event: Any) -> None:
         """Give the machine an event and carry out what it orders."""
-        if self._paused:
+        if self.is_paused:
             self._backlog.append(event)
             return
         machine = self.machine
@@ -206,8 +207,8 @@ class World:
                     program.unsealed,
                 )  # fmt: skip
                 self.give(beat)
-            newest = max((slot.commit for slot in program.slots if slot.commit is not None), default=None)
-            if newest is not None and newest != program.told:
+            newest = program.newest
+            if newest is not program.told and newest is not None:
                 program.told = newest
                 self.give(events.CommitSealed(home.name, newest, COMMIT_BYTES))
 
@@ -218,13 +219,13 @@ class World:
         return self.machine is not None
 
     def pause_keeper(self, span: Span) -> None:
-        if not self._paused and self.machine is not None:
+        if not self.is_paused and self.machine is not None:
             self.tell(f"the keeper is paused for {span / 1e9:.1f} s")
-            self._paused = True
+            self.is_paused = True
             self.keeper_after(span, self._resume_keeper)
 
     def _resume_keeper(self) -> None:
-        self._paused = False
+        self.is_paused = False
         for home in list(self.homes.values()):
             self.read_pulses(home)
         backlog, self._backlog = self._backlog, []
@@ -237,7 +238,7 @@ class World:
         self.machine = None
         self.keeper_deaths += 1
         self.orders_left = None
-        self._paused = False
+        self.is_paused = False
         self._backlog = []
         self._generation += 1
         for home in self.homes.values():
@@ -250,6 +251,7 @@ class World:
         if self.machine is not None:
             return
         self.tell("a new keeper starts")
+        self.keeper_since = self.now
         records = tuple(self.records.values())
         lives = tuple(self.lives.values())
         self.machine = self._make_machine.recover(self.policy, records, lives, rebooted=rebooted, now=self.now)
@@ -268,7 +270,7 @@ class World:
             return
         self._hand_over(home, shim.slots)
         if shim.program is not None:
-            self._meet(shim.program)
+            self.meet(shim.program)
             self.give(events.LifeFound(home.name, shim.program.epoch or shim.started, shim.program.pid))
         elif shim.ended is not None:
             self.give(events.LifeEnded(home.name, shim.started, shim.ended))
@@ -277,13 +279,13 @@ class World:
         if not program.alive:
             return
         self._hand_over(home, program.slots)
-        self._meet(program)
+        self.meet(program)
         if program.epoch is not None and not program.left:
             self.give(events.LifeFound(home.name, program.epoch, program.pid))
         elif program.ticket is not None:
-            self.ask_to_join(home, program)
+            self.labour.ask_to_join(home, program)
 
-    def _meet(self, program: Program) -> None:
+    def meet(self, program: Program) -> None:
         """The keeper has its pulse now, and reads it from the start."""
         if not program.is_met:
             program.is_met = True
@@ -335,133 +337,3 @@ class World:
         if copy.level is Level.DEPOSITED:
             return home.vault.get(copy.commit)
         return next((slot for slot in self.shelf.get(home.name, ()) if slot.commit == copy.commit), None)
-
-    # Programs
-
-    def start_program(self, home: Home, started: Epoch | None) -> None:
-        """A process begins: by its shim, or by hand."""
-        self._pids += 1
-        pace = Span(int(home.pace * self.random.uniform(0.5, 1.5)))
-        program = Program(home.name, self._pids, started, pace)
-        program.joins = not home.plain
-        home.programs.append(program)
-        if started is not None and home.shim is not None:
-            home.shim.program, home.shim.started, home.shim.ended = program, started, None
-            self.give(events.LifeStarted(home.name, started, program.pid))
-        if program.joins and program.alive:
-            self.after(self.random.randint(1, 400) * _MS, self.ask_to_join, home, program)
-
-    def ask_to_join(self, home: Home, program: Program) -> None:
-        if not program.alive or program.epoch is not None:
-            return
-        program.ticket = self.ticket()
-        self.hands.waiting[program.ticket] = program
-        self.give(events.JoinAsked(program.ticket, home.name, program.pid, program.started))
-
-    def admit(self, home: Home, program: Program, epoch: Epoch, store: Store | None, delay: float) -> None:
-        """The program is this life now; it restores, and its work begins."""
-        program.ticket = None
-        program.epoch = epoch
-        if store is not None and store.commit is not None:
-            program.step = store.commit.step
-            program.tainted = store.tainted
-        self.after(delay, self._restored, home, program)
-
-    def _restored(self, home: Home, program: Program) -> None:
-        if not program.alive or program.epoch is None or program.hung:
-            return
-        self.give(events.LifeRestored(home.name, program.epoch))
-        self.after(program.pace, self.work, home, program)
-
-    def work(self, home: Home, program: Program) -> None:
-        """One step, and its commit."""
-        if not program.alive or program.hung:
-            return
-        if program.asleep:
-            self.after(program.pace, self.work, home, program)
-            return
-        program.step = Step(program.step + 1)
-        if home.poison is not None:
-            bad_from, fatal = home.poison
-            program.tainted = program.tainted or program.step == bad_from
-            if program.tainted and program.step >= fatal:
-                text = f"ValueError at step {program.step}"
-                self.end_program(home, program, Ending(EndingKind.EXCEPTION, text, "", 1, "ValueError"))
-                return
-        self._commit(home, program)
-        if not program.alive:
-            return
-        program.beat(self.now)
-        if program.step >= home.goal:
-            self._finish(home, program)
-            return
-        self.after(program.pace, self.work, home, program)
-
-    def _commit(self, home: Home, program: Program) -> None:
-        if program.epoch is None:
-            return
-        choice = choose_slot([slot.state() for slot in program.slots], COMMIT_BYTES, self.policy.slots_per_member)
-        if choice.index is None or (choice.fresh and (self.machine is None or self._paused)):
-            program.unsealed += 1
-            return
-        if choice.fresh:
-            slot = Slot(program.epoch, choice.index)
-            program.slots.append(slot)
-            self.shelf.setdefault(home.name, []).append(slot)
-            if program.supervised and home.shim is not None and home.shim.program is program:
-                home.shim.slots.append(slot)
-        else:
-            slot = next(slot for slot in program.slots if slot.index == choice.index)
-        for checker in self.checkers:
-            checker.before_write(home, program, slot)
-        program.sequence += 1
-        program.unsealed = 0
-        commit = CommitId(program.epoch, program.step, program.sequence)
-        writes, program.writes_left = program.writes_left, None
-        if slot.write(commit, program.tainted, 99 if writes is None else writes):
-            for checker in self.checkers:
-                checker.after_seal(home, program, commit)
-        if writes is not None:
-            self.tell(f"{home.name} is killed in a commit, after {writes} writes")
-            self.end_program(home, program, killed())
-
-    def _finish(self, home: Home, program: Program) -> None:
-        if self.random.random() < 0.5 and program.epoch is not None:
-            self.read_pulses(home)
-            self.give(events.LifeLeft(home.name, program.epoch))
-            program.left = True
-        self.end_program(home, program, Ending(EndingKind.FINISHED, "exit status 0", "", 0))
-
-    def end_program(self, home: Home, program: Program, ending: Ending) -> None:
-        """The process is gone; the keeper hears of it a moment later, if there is one."""
-        if not program.alive:
-            return
-        program.alive = False
-        home.programs.remove(program)
-        for checker in self.checkers:
-            checker.after_death(home, program, ending)
-        shim = home.shim
-        if program.supervised and shim is not None and shim.program is program:
-            shim.program, shim.ended = None, ending
-        elif program.supervised or ending.kind is not EndingKind.EXCEPTION:
-            ending = Ending(EndingKind.UNKNOWN, "nobody saw how it ended")
-        if self.machine is not None:
-            self.keeper_after(self.random.randint(0, 3) * _MS, self._tell_end, home, program, ending)
-
-    def _tell_end(self, home: Home, program: Program, ending: Ending) -> None:
-        """The ears look at pulse and slots once more, and then tell that the process is gone."""
-        if not program.is_met:
-            return
-        newest = max((slot.commit for slot in program.slots if slot.commit is not None), default=None)
-        if newest is not None and newest != program.told and not program.left:
-            self.give(events.CommitSealed(home.name, newest, COMMIT_BYTES))
-        epoch = program.started or program.epoch
-        if epoch is None and self.machine is not None:
-            view = self.machine.view(home.name)
-            epoch = view.epoch if view is not None and view.pid == program.pid else None
-        if epoch is not None:
-            self.give(events.LifeEnded(home.name, epoch, ending))
-
-
-def killed() -> Ending:
-    return Ending(EndingKind.SIGNAL, "signal 9 (SIGKILL)", "", -9, "signal 9")
