@@ -36,12 +36,14 @@ DRAWS: list[Callable[[], object]] = [
 
 def test_what_is_read_is_what_the_generators_say() -> None:
     """Word for word, in every state that draws lead to; this Python and this NumPy can be read."""
-    assert generators._python_at() is not None
-    assert generators._gauss_at() is not None
+    assert generators._python_parts() is not None
+    assert generators._numpy_parts(np.random.get_bit_generator()) is not None
     for draw in DRAWS:
         draw()
-        asked = {"random": generators._ask_python(random._inst), "numpy": generators._ask_numpy(np.random.mtrand._rand)}
-        assert asked == {"random": generators._python_state(), "numpy": generators._numpy_state()}
+        captured = capture_generators()
+        asked = generators._ask_python(generators._PYTHON), generators._ask_numpy(generators._NUMPY)
+        assert asked == (captured["random"], captured["numpy"])
+        assert random.getstate()[2] == captured["gauss"]
 
 
 def draw_all() -> list[Any]:
@@ -52,8 +54,8 @@ def draw_all() -> list[Any]:
 def test_draws_go_on_where_they_were(readable: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """With half a pair of normal draws left over, whether the words can be read or must be asked for."""
     if not readable:
-        monkeypatch.setattr(generators, "_python_at", lambda: None)
-        monkeypatch.setattr(generators, "_gauss_at", lambda: None)
+        monkeypatch.setattr(generators, "_python_parts", lambda: None)
+        monkeypatch.setattr(generators, "_numpy_parts", lambda bits: None)
     seed_both()
     draw_all()
     captured = capture_generators()

@@ -16,28 +16,30 @@ import struct
 import sys
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 
 __all__ = ["capture_generators", "put_back_generators"]
 
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder().decode
-_WORDS_BYTES: Final = 624 * 4
-_IDS_ARE_ADDRESSES: Final = sys.implementation.name == "cpython"
+_WORDS: Final = 624
+_WORDS_BYTES: Final = 4 * _WORDS
+_REST: Final = struct.Struct("=iid")
+"""What follows NumPy's words: the position, whether half a pair of normal draws is left, and that half."""
 _PYTHON: Final[random.Random] = random.random.__self__  # type: ignore[attr-defined]
 _NUMPY: Final[np.random.RandomState] = np.random.random_sample.__self__  # type: ignore[attr-defined]
 """The generators behind the functions of `random` and `np.random`."""
-_GAUSS: Final = struct.Struct("=ixxxxd")
+_IDS_ARE_ADDRESSES: Final = sys.implementation.name == "cpython"
+
+Parts = tuple[memoryview, ...]
+"""Where the words of a generator lie, and what follows them."""
 
 
 def capture_generators() -> dict[str, Any]:
-    """The states of `random`, of NumPy's global generator, and of torch's on the CPU and every CUDA device in use.
-
-    The first two are msgpack where they are of the usual kind, so that a walk meets two leaves and not a tree.
-    """
-    numpy = _numpy_state()
-    states = {"random": _encode(_python_state()), "numpy": _encode(numpy) if isinstance(numpy, tuple) else numpy}
+    """The states of `random`, of NumPy's global generator, and of torch's on the CPU and every CUDA device in use."""
+    states: dict[str, Any] = {
+        "random": _python_words(),
+        "gauss": _PYTHON.gauss_next,  # type: ignore[attr-defined]
+        "numpy": _numpy_words(),
+    }
     torch = sys.modules.get("torch")
     if torch is not None and hasattr(torch, "get_rng_state"):
         states["torch"] = torch.get_rng_state()
@@ -48,12 +50,10 @@ def capture_generators() -> dict[str, Any]:
 
 def put_back_generators(states: dict[str, Any]) -> None:
     """Set the global generators to what `capture_generators` gave. Those of packages not loaded are left out."""
-    version, words, gauss = _decode(states["random"])
-    random.setstate((version, tuple(array.array("I", words)), gauss))
+    random.setstate((random.Random.VERSION, tuple(array.array("I", states["random"])), states["gauss"]))
     numpy = states["numpy"]
     if isinstance(numpy, bytes):
-        kind, words, *rest = _decode(numpy)
-        numpy = (kind, np.frombuffer(words, np.uint32), *rest)
+        numpy = ("MT19937", np.frombuffer(numpy, np.uint32, _WORDS), *_REST.unpack_from(numpy, _WORDS_BYTES))
     np.random.set_state(numpy)
     torch = sys.modules.get("torch")
     if torch is not None and "torch" in states:
@@ -62,74 +62,89 @@ def put_back_generators(states: dict[str, Any]) -> None:
             torch.cuda.set_rng_state_all(states["cuda"][: torch.cuda.device_count()])
 
 
-def _python_state() -> tuple[int, bytes, float | None]:
-    at = _python_at()
-    return _ask_python(_PYTHON) if at is None else _read_python(_PYTHON, at)
+def _python_words() -> bytes:
+    """The words, then the position."""
+    parts = _python_parts()
+    return _ask_python(_PYTHON) if parts is None else b"".join(parts)
 
 
-def _numpy_state() -> Any:
-    """Kind, words, position and half a pair of normal draws; in NumPy's own form where it is of another kind."""
+def _numpy_words() -> Any:
+    """The words, then `_REST`; NumPy's own form where its global generator is of another kind."""
     bits: Any = np.random.get_bit_generator()  # type: ignore[attr-defined]
-    at = _gauss_at()
-    if at is not None and type(bits) is np.random.MT19937:
-        return _read_numpy(_NUMPY, bits, at)
-    return _ask_numpy(_NUMPY)
+    parts = _numpy_parts(bits)
+    if parts is None:
+        return _ask_numpy(_NUMPY)
+    with bits.lock:
+        return b"".join(parts)
 
 
 # Asked.
 
 
-def _ask_python(generator: random.Random) -> tuple[int, bytes, float | None]:
-    version, words, gauss = generator.getstate()
-    return version, array.array("I", words).tobytes(), gauss
+def _ask_python(generator: random.Random) -> bytes:
+    return array.array("I", generator.getstate()[1]).tobytes()
 
 
 def _ask_numpy(generator: np.random.RandomState) -> Any:
     state: Any = generator.get_state(legacy=False)
     if state["bit_generator"] != "MT19937":
         return state
-    return "MT19937", state["state"]["key"].tobytes(), state["state"]["pos"], state["has_gauss"], state["gauss"]
+    words = state["state"]
+    return words["key"].tobytes() + _REST.pack(words["pos"], state["has_gauss"], state["gauss"])
 
 
 # Read where they lie.
 
 
-def _read_python(generator: random.Random, at: int) -> tuple[int, bytes, float | None]:
-    """`at`: of the position in the object; the words follow it."""
-    raw = ctypes.string_at(id(generator) + at, 4 + _WORDS_BYTES)
-    return generator.VERSION, raw[4:] + raw[:4], generator.gauss_next  # type: ignore[attr-defined]
-
-
-def _read_numpy(generator: np.random.RandomState, bits: np.random.MT19937, at: int) -> tuple[object, ...]:
-    """`at`: of half a pair of normal draws in the object. Where the words lie NumPy says itself."""
-    with bits.lock:
-        raw = ctypes.string_at(bits.ctypes.state_address, _WORDS_BYTES + 4)
-        has_gauss, gauss = _GAUSS.unpack(ctypes.string_at(id(generator) + at, _GAUSS.size))
-    return "MT19937", raw[:_WORDS_BYTES], int.from_bytes(raw[_WORDS_BYTES:], sys.byteorder), has_gauss, gauss
+def _memory(address: int, size: int) -> memoryview:
+    return memoryview((ctypes.c_char * size).from_address(address))
 
 
 @functools.cache
-def _python_at() -> int | None:
+def _python_parts() -> Parts | None:
+    at = _words_in_python()
+    return None if at is None else _parts_of_python(_PYTHON, at)
+
+
+def _parts_of_python(generator: random.Random, at: int) -> Parts:
+    return _memory(id(generator) + at, _WORDS_BYTES), _memory(id(generator) + at - 4, 4)
+
+
+def _words_in_python() -> int | None:
+    """Where a `random.Random` has its words; its position stands before them. None where that is not so."""
     if not _IDS_ARE_ADDRESSES:
         return None
     probe = random.Random(7)
-    probe.gauss()
-    memory = ctypes.string_at(id(probe), random.Random.__basicsize__)
-    at = memory.find(_ask_python(probe)[1][:_WORDS_BYTES]) - 4
-    return at if at >= 0 and _read_python(probe, at) == _ask_python(probe) else None
+    probe.random()
+    asked = _ask_python(probe)
+    at = bytes(_memory(id(probe), random.Random.__basicsize__)).find(asked[:_WORDS_BYTES])
+    return at if at >= 4 and b"".join(_parts_of_python(probe, at)) == asked else None
+
+
+@functools.lru_cache(maxsize=1)
+def _numpy_parts(bits: Any) -> Parts | None:
+    """Of the global generator with these bits, which live as long as the answer is kept."""
+    at = _half_in_numpy()
+    return None if at is None or type(bits) is not np.random.MT19937 else _parts_of_numpy(_NUMPY, bits, at)
+
+
+def _parts_of_numpy(generator: np.random.RandomState, bits: Any, at: int) -> Parts:
+    """NumPy says itself where words and position lie."""
+    half = _memory(id(generator) + at, 8)
+    return _memory(bits.ctypes.state_address, _WORDS_BYTES + 4), _memory(id(generator) + at - 8, 4), half
 
 
 @functools.cache
-def _gauss_at() -> int | None:
+def _half_in_numpy() -> int | None:
+    """Where a `RandomState` has half a pair of normal draws; whether it has one stands eight bytes before it."""
     if not _IDS_ARE_ADDRESSES:
         return None
     bits = np.random.MT19937(7)
     probe = np.random.RandomState(bits)
     probe.standard_normal()
-    half = struct.pack("=d", _ask_numpy(probe)[-1])
-    memory = ctypes.string_at(id(probe), np.random.RandomState.__basicsize__)
-    at = memory.find(half) - _GAUSS.size + len(half)
-    if at < 0 or _read_numpy(probe, bits, at) != _ask_numpy(probe):
+    asked = _ask_numpy(probe)
+    at = bytes(_memory(id(probe), np.random.RandomState.__basicsize__)).find(asked[-8:])
+    if at < 8 or b"".join(_parts_of_numpy(probe, bits, at)) != asked:
         return None
     probe.standard_normal()
-    return at if _read_numpy(probe, bits, at) == _ask_numpy(probe) else None
+    return at if b"".join(_parts_of_numpy(probe, bits, at)) == _ask_numpy(probe) else None

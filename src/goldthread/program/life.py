@@ -7,25 +7,22 @@ the keeper does, a commit does not fail for want of it.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import faulthandler
 import os
 import signal
 import sys
 import threading
-import traceback
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, Literal, TypeVar, cast, overload
+from typing import Any, Final, Literal, TypeVar, cast, overload
 
 from goldthread.errors import KeeperError, KeeperUnreachable, UsageError
 from goldthread.local import Home, reach_keeper
 from goldthread.names import CommitId, Epoch, MemberName, Step, member_name
 from goldthread.program.beat import Heart
+from goldthread.program.farewell import Farewell, is_peaceful
 from goldthread.program.link import Link
 from goldthread.program.pour import pour
 from goldthread.program.writer import Writer
@@ -45,7 +42,6 @@ __all__ = ["Life", "RestoreWarning", "Safe", "UnsealedWarning", "join"]
 
 S = TypeVar("S")
 
-_FRAMES_SHOWN: Final = 5
 _NEW_SLOT_SECONDS: Final = 5.0
 _DEPOSIT_SECONDS: Final = 60.0
 
@@ -126,13 +122,9 @@ class Life:
         self._committer: int | None = None
         self._step: Step | None = joined.commit.step if joined.commit else None
         self._open = True
-        self._raised = False
-        self._stacks = _answer_with_stacks(Path(joined.stacks))
+        self._farewell = Farewell(self._tell_of, self._on_exit, Path(joined.stacks))
         self._end_at = _step_from_environment("GOLDTHREAD_END_AT_STEP")
         self._kill_at = _step_from_environment("GOLDTHREAD_KILL_AT_STEP") if joined.epoch == 1 else None
-        self._hook = sys.excepthook
-        sys.excepthook = self._on_uncaught
-        atexit.register(self._on_exit)
 
     @overload
     def restore(self, *, map: bool = False) -> Any: ...
@@ -183,17 +175,22 @@ class Life:
             raise UsageError(
                 f"wait={wait!r} is not a level that a commit can be waited for", hint='"sealed" or "deposited"'
             )
-        with self._committing():
-            reached = self._step_of(state, step)
-            self._link.look()
-            commit = self._writer.write(state, reached, self._generators)
-            self._step = reached
-            if commit is None:
-                self._pass_unsealed(reached)
-            else:
-                self._heart.seal(commit)
-            if wait == "deposited" and commit is not None:
-                self._link.ask(DepositRequest(), wait_seconds=_DEPOSIT_SECONDS)
+        self._refuse_commit()
+        with self._lock:
+            try:
+                self._committer = threading.get_ident()
+                reached = self._step_of(state, step)
+                self._link.look()
+                commit = self._writer.write(state, reached, self._generators)
+                self._step = reached
+                if commit is None:
+                    self._pass_unsealed(reached)
+                else:
+                    self._heart.seal(commit)
+                if wait == "deposited" and commit is not None:
+                    self._link.ask(DepositRequest(), wait_seconds=_DEPOSIT_SECONDS)
+            finally:
+                self._committer = None
         self._obey_environment(reached)
         return commit
 
@@ -221,9 +218,9 @@ class Life:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and not _is_peaceful(error):
-            self._say_raised(error)
-        self._leave(peaceful=error is None or _is_peaceful(error))
+        if error is not None and not is_peaceful(error):
+            self._farewell.tell_of(error)
+        self._leave(peaceful=is_peaceful(error))
 
     def __repr__(self) -> str:
         return f"<Life {self.epoch} of {self.name}, step {self._step}>"
@@ -237,27 +234,19 @@ class Life:
         slots = sorted(self._writer.slots.items())
         return self._heart.descriptor, [(index, slot.descriptor) for index, slot in slots]
 
-    @contextlib.contextmanager
-    def _committing(self) -> Iterator[None]:
-        """One commit at a time. Another thread waits for its turn; a signal handler cannot."""
+    def _refuse_commit(self) -> None:
+        """One commit at a time: another thread waits for its turn; a signal handler cannot."""
         self._refuse_if_foreign()
         if not self._restored:
             raise UsageError(
                 f"life {self.epoch} of {self.name} has a commit to go on from, and commits before restore",
                 hint="call life.restore(...) first, or goldthread.join(..., fresh=True) to start over",
             )
-        me = threading.get_ident()
-        if self._committer == me:
+        if self._committer == threading.get_ident():
             raise UsageError(
                 "commit was called while a commit of the same thread runs",
                 hint="do not commit in a signal handler; set a flag there and commit in the loop",
             )
-        with self._lock:
-            self._committer = me
-            try:
-                yield
-            finally:
-                self._committer = None
 
     def _refuse_if_foreign(self) -> None:
         if os.getpid() != self._process:
@@ -297,7 +286,7 @@ class Life:
             f"step {step} of {self.name} went by unsealed: no keeper can be reached for a slot"
             f" ({unsealed} in a row; the newest sealed step is {newest.step if newest else 'none'})",
             UnsealedWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
 
     def _obey_environment(self, step: Step) -> None:
@@ -313,9 +302,7 @@ class Life:
         if not self._open or os.getpid() != self._process:
             return
         self._open = False
-        atexit.unregister(self._on_exit)
-        if sys.excepthook == self._on_uncaught:
-            sys.excepthook = self._hook
+        self._farewell.close()
         if peaceful:
             with contextlib.suppress(KeeperError):
                 self._link.ask(LeaveNote(), wait_seconds=_NEW_SLOT_SECONDS)
@@ -324,33 +311,13 @@ class Life:
         self._heart.stop()
         if self._image is not None:
             os.close(self._image)
-        if self._stacks is not None:
-            faulthandler.unregister(signal.SIGUSR2)
-            self._stacks.close()
 
     def _on_exit(self) -> None:
         """The interpreter ends: in peace, unless an exception ends it."""
-        self._leave(peaceful=not self._raised)
+        self._leave(peaceful=not self._farewell.raised)
 
-    def _on_uncaught(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if os.getpid() == self._process:
-            self._say_raised(error)
-        self._hook(kind, error, trace)
-
-    def _say_raised(self, error: BaseException) -> None:
-        if self._raised:
-            return
-        self._raised = True
-        frames = traceback.extract_tb(error.__traceback__)
-        last = frames[-1] if frames else None
-        self._link.tell(
-            RaisedNote(
-                type(error).__name__,
-                str(error),
-                "".join(traceback.format_list(frames[-_FRAMES_SHOWN:])),
-                f"{last.filename}:{last.lineno}:{last.name}" if last else "",
-            )
-        )
+    def _tell_of(self, raised: RaisedNote) -> None:
+        self._link.tell(raised)
 
 
 def _name_of(name: str | None) -> MemberName:
@@ -368,22 +335,6 @@ def _name_of(name: str | None) -> MemberName:
     if not file:
         raise UsageError("this program has no script to be named after", hint='name it: goldthread.join("walk")')
     return member_name(Path(file).stem)
-
-
-def _answer_with_stacks(path: Path) -> IO[str] | None:
-    """Have SIGUSR2 write the stacks of all threads to `path`, unless the program uses that signal itself."""
-    if signal.getsignal(signal.SIGUSR2) is not signal.SIG_DFL:
-        return None
-    try:
-        file = path.open("a")
-    except OSError:
-        return None
-    faulthandler.register(signal.SIGUSR2, file=file, all_threads=True)
-    return file
-
-
-def _is_peaceful(error: BaseException) -> bool:
-    return isinstance(error, SystemExit) and error.code in (None, 0)
 
 
 def _step_from_environment(variable: str) -> Step | None:

@@ -14,8 +14,6 @@ import os
 from collections.abc import Callable
 from typing import Any, Final
 
-import numpy as np
-
 from goldthread.errors import NoRoom
 from goldthread.names import CommitId, Epoch, MemberName, Step
 from goldthread.program.generators import capture_generators
@@ -42,7 +40,7 @@ class _Place:
         self.own = open_for_pins(descriptor, writing=True)
         self.is_pinned = False
         """Whether it may be pinned: True before the pin is sought, so that an interruption leaves none unknown."""
-        self.seal = np.frombuffer(self.slot.image, np.uint64, 1, SEAL_AT)
+        self.seal = self.slot.image[SEAL_AT : SEAL_AT + 8].cast("Q")
         self.commit: CommitId | None = None
         """Of the commit that is sealed, or being written."""
         self.payload_bytes = 0
@@ -53,7 +51,7 @@ class _Place:
     @property
     def sequence(self) -> int:
         """Of the sealed commit; 0 where there is none."""
-        return int(self.seal[0])
+        return self.seal[0]
 
     def pin(self, *, wait: bool = False) -> bool:
         """Keep readers out, unless somebody reads; or `wait` until nobody does."""
@@ -66,7 +64,7 @@ class _Place:
 
     def close(self) -> None:
         descriptor = self.slot.descriptor
-        self.seal = np.zeros(1, np.uint64)
+        self.seal.release()
         self.slot.close()
         os.close(self.own)
         os.close(descriptor)
