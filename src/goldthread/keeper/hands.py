@@ -189,7 +189,8 @@ class Hands:
         ward = keeper.ward(member)
 
         def told(damage: str) -> None:
-            superseded = order.background and keeper.shelf.find(member, copy.commit) is None
+            in_memory = copy.level is Level.SEALED
+            superseded = order.background and in_memory and keeper.shelf.find(member, copy.commit) is None
             keeper.tell(CopyChecked(member, copy, superseded or not damage, damage))
 
         def begin() -> None:

@@ -41,7 +41,7 @@ def end_life(member: Member, ending: Ending) -> None:
     member.choice = None
     reached = record.newest.step if record.newest is not None and record.newest.epoch == record.epoch else None
     member.persist_life(reached=reached, ending=ending, lost=_loss(member, ending))
-    death = f"life {record.epoch} ended: {ending.kind.value}, {ending.text}"
+    death = f"life {record.epoch} ended: {_in_words(ending)}"
     if ending.kind is EndingKind.NOT_STARTED:
         _enter_limbo(member, death, ending)
     elif ending.kind in (EndingKind.FINISHED, EndingKind.STOPPED):
@@ -54,6 +54,12 @@ def end_life(member: Member, ending: Ending) -> None:
         _follow_death(member, ending, death)
     if member.record.phase in AT_REST:
         member.survey()
+
+
+def _in_words(ending: Ending) -> str:
+    """The kind and the text, where the one does not say the other already."""
+    kind = ending.kind.value
+    return ending.text if ending.text.startswith(kind) else f"{kind}, {ending.text}"
 
 
 def _follow_death(member: Member, ending: Ending, death: str) -> None:
