@@ -44,6 +44,16 @@ class Frozen:
 
 class Colour(enum.Enum):
     RED = 1
+    CRIMSON = 1  # noqa: PIE796 - another name of the same member
+
+
+class Right(enum.Flag):
+    READ = 1
+    WRITE = 2
+
+
+class Size(enum.IntEnum):
+    LARGE = 3
 
 
 ODD_FLOATS = [struct.unpack("<d", word.to_bytes(8, "little"))[0] for word in (0x7FF8000000000123, 0xFFF0000000000001)]
@@ -84,6 +94,8 @@ EXACT = [
     Point(1.5),
     Walker((1, 2), [3]),
     Frozen(3),
+    Colour.CRIMSON,
+    [Right.READ, Size.LARGE],
     datetime.date(2024, 2, 29),
     datetime.time(12, 30, 1, 5, fold=1),
     datetime.datetime(2024, 1, 2, 3, 4, 5, 6),
@@ -248,7 +260,7 @@ def test_a_cycle_is_refused_by_its_place() -> None:
     [
         ({"model": [0, 1, 2, Walker(print)]}, r'state["model"][3].place: builtin_function_or_method cannot be stored'),
         ({"a": {1: lambda: 0}}, r'state["a"][1]: function cannot be stored'),
-        ([Point(1, Colour.RED)], "state[0].y: Colour cannot be stored"),
+        ([Point(1, Right.READ | Right.WRITE)], "state[0].y: Right cannot be stored"),
         ({"a": np.array([None])}, r'state["a"]: ndarray of dtype object cannot be stored'),
         ({"a": np.ma.masked_array([1], [True])}, r'state["a"]: MaskedArray'),
         ({"a": {Colour.RED: 1}}, r'state["a"]: a key of type Colour cannot be stored'),
@@ -267,6 +279,32 @@ def test_what_cannot_be_stored_is_named_by_its_place(thing: object, sentence: st
     assert writer.slots == {}
 
 
+@pytest.mark.parametrize(
+    ("thing", "hint"),
+    [(np.ma.masked_array([1], [True]), "store its .data and its .mask"), (np.zeros(2).view(np.recarray), "np.asarray")],
+    ids=["masked", "recarray"],
+)
+def test_an_array_that_is_more_than_its_buffer_is_refused_with_a_way_out(thing: object, hint: str) -> None:
+    """Pickle is not the only one."""
+    with pytest.raises(CannotStore) as caught:
+        image_of(thing)
+    assert hint in caught.value.hint
+
+
+def test_a_member_that_an_enum_lost_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its place, its class and its name."""
+    image = image_of([Size.LARGE])
+
+    class Smaller(enum.IntEnum):
+        SMALL = 1
+
+    monkeypatch.setattr(sys.modules[__name__], "Size", Smaller)
+    from goldthread.program.pour import read
+
+    with pytest.raises(DoesNotFit, match=r"^state\[0\]: .*Smaller has no member LARGE"):
+        read(image, map=False, pickle=False)
+
+
 def test_a_state_that_is_too_deep_is_refused() -> None:
     """Not a crash, and not a RecursionError of somebody's library."""
     state: list[Any] = []
@@ -280,10 +318,10 @@ def test_a_state_that_is_too_deep_is_refused() -> None:
 
 def test_pickle_is_used_only_where_it_was_allowed() -> None:
     """Both when storing and when restoring."""
-    image = image_of({"fn": math.sqrt, "red": Colour.RED}, pickle=True)
+    image = image_of({"fn": math.sqrt, "all": Right(3)}, pickle=True)
     from goldthread.program.pour import read
 
-    assert {"fn": math.sqrt, "red": Colour.RED} == read(image, map=False, pickle=True)
+    assert {"fn": math.sqrt, "all": Right(3)} == read(image, map=False, pickle=True)
     with pytest.raises(DoesNotFit, match=r'state\["fn"\]: it was stored as a pickle') as caught:
         read(image, map=False, pickle=False)
     assert "pickle=True" in caught.value.hint

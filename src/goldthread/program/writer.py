@@ -18,7 +18,7 @@ from goldthread.errors import NoRoom
 from goldthread.names import CommitId, Epoch, MemberName, Step
 from goldthread.program.generators import capture_generators
 from goldthread.rules.rotation import SlotState, choose_slot
-from goldthread.slots.copying import Hands, PayloadCopy
+from goldthread.slots.copying import ALONE_BYTES, Hands, PayloadCopy
 from goldthread.slots.layout import CHUNK_BYTES
 from goldthread.slots.pins import open_for_pins, pin_for_writing, unpin
 from goldthread.slots.slot import Slot
@@ -165,7 +165,7 @@ class Writer:
         if not same_layout:
             copy.fill_holes()
         copy.place_strided()
-        self._hands.do(len(layout.chunks), copy.copy, alone=not copy.is_for_two)
+        self._hands.do(len(layout.chunks), copy.copy, alone=layout.large_bytes < ALONE_BYTES)
 
         table = b"".join(copy.table)
         image[manifest_at:table_at] = manifest
@@ -190,7 +190,7 @@ class Writer:
             if place.is_pinned:  # By a commit that was interrupted.
                 place.unpin()
         while True:
-            slots = [SlotState(i, p.slot.bytes, p.sequence, i in busy) for i, p in sorted(self._places.items())]
+            slots = [SlotState(i, p.slot.bytes, p.seal[0], i in busy) for i, p in sorted(self._places.items())]
             choice = choose_slot(slots, needed, most)
             if choice.index is None and busy:
                 oldest = min(busy, key=lambda index: self._places[index].sequence)

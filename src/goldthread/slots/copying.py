@@ -3,6 +3,7 @@
 The checksum is always that of the bytes in the slot: another thread may change the source meanwhile. A chunk that
 is expected not to have changed is hashed where it lies in the program; if the slot holds the same bytes already,
 nothing is copied. Above `ALONE_BYTES` a second thread helps: copying and hashing let go of the interpreter's lock.
+Small arrays count for nothing there, since gathering them does not let go of it.
 """
 
 from __future__ import annotations
@@ -111,11 +112,6 @@ class PayloadCopy:
         for index in layout.large:
             array = arrays[index]
             self._flats[index] = flat(array) if layout.lengths[index] else None
-
-    @property
-    def is_for_two(self) -> bool:
-        """Whether a second thread pays: gathering small arrays does not let go of the interpreter's lock."""
-        return sum(self._layout.lengths[index] for index in self._layout.large) >= ALONE_BYTES
 
     def place_strided(self) -> None:
         """Copy whole those large arrays whose bytes do not lie together."""

@@ -55,6 +55,7 @@ class Layout:
         self.payload_bytes = 0
         self.large: list[int] = []
         """Indexes of the arrays that are copied by themselves."""
+        self.large_bytes = 0
         self.holes: list[tuple[int, int]] = []
         """Bytes that no copy writes; zeroed when a slot first gets this layout."""
         self.pads: list[Array] = []
@@ -74,6 +75,7 @@ class Layout:
                 small.setdefault(dtype, []).append(index)
             else:
                 self.large.append(index)
+                self.large_bytes += length
                 self.offsets[index] = self._place(length)
         for dtype, indexes in small.items():
             self._gather(dtype, [index for index in indexes if lengths[index]], len(shapes))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import dataclasses
 import datetime
+import enum
 import pickle
 import random
 import sys
@@ -128,6 +129,14 @@ def _scalar(walk: Walk, thing: np.generic) -> None:
         keep_other(walk, thing)
     else:
         _note(walk, ("scalar", "value", thing.dtype), thing.tobytes())
+
+
+def _enum(walk: Walk, thing: enum.Enum) -> None:
+    kind, name = type(thing), thing.name
+    if kind.__members__.get(name) is thing:
+        _note(walk, ("enum", "value", class_path(kind)), name)
+    else:  # Several flags at once have no member of their own.
+        keep_other(walk, thing)
 
 
 # Containers.
@@ -308,11 +317,15 @@ def keep_other(walk: Walk, thing: object) -> None:
         if walk.enter(thing):
             walk.buffer("buffer", _raw(view.tobytes()), view.format, list(view.shape or ()))
         return
-    name = type(thing).__name__
+    name, hint = type(thing).__name__, _PICKLE_HINT
     if isinstance(thing, np.ndarray):
         name = f"{name} of dtype {thing.dtype}"
+        if isinstance(thing, np.ma.MaskedArray):
+            hint = "store its .data and its .mask, which are plain arrays"
+        elif not thing.dtype.hasobject:
+            hint = "store np.asarray(it), a plain array"
     if not walk.pickle:
-        raise Refusal(f"{name} cannot be stored")
+        raise Refusal(f"{name} cannot be stored", hint)
     if walk.enter(thing):
         try:
             data = pickle.dumps(thing, 5)
@@ -356,6 +369,7 @@ def handler_for(kind: type) -> Callable[[Walk, Any], None]:
     rules: Sequence[tuple[bool, Callable[[Walk, Any], None]]] = (
         (torch is not None and hasattr(torch, "Tensor") and issubclass(kind, torch.Tensor), _tensor),
         (jax is not None and hasattr(jax, "Array") and issubclass(kind, jax.Array), _jax),
+        (issubclass(kind, enum.Enum), _enum),
         (issubclass(kind, np.generic), _scalar),
         (issubclass(kind, np.random.BitGenerator), _bit_generator),
         (callable(getattr(kind, "state_dict", None)) and callable(getattr(kind, "load_state_dict", None)), _stateful),

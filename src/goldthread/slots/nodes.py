@@ -56,7 +56,7 @@ class _Parser:
         node = self._begin(kind)
         if kind == "same":
             node.number = details[0]
-        elif kind == "scalar":
+        elif kind in ("scalar", "enum"):
             node.details, node.value = details, next(self._values)
         elif kind in _CONTAINERS:
             *node.details, children = details

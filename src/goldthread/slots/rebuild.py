@@ -1,7 +1,7 @@
 """From an image back to objects: each node of the structure made anew, in memory of its own.
 
 Bytes from elsewhere are never executed: a class that the structure names is used only if it is loaded already and is
-a dataclass or named tuple indeed, and a pickle is read only where the user asked for it.
+a dataclass, a named tuple or an enum indeed, and a pickle is read only where the user asked for it.
 
 Each chunk is verified once, just before the first of its bytes is used: the copy then finds it in the cache.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import array
 import dataclasses
 import datetime
+import enum
 import pickle
 import random
 import sys
@@ -45,7 +46,7 @@ _SMALL_BYTES: Final = 256 << 10
 
 
 def find_class(path: str, kind: str) -> type | None:
-    """The dataclass or named tuple of this path among the modules that are loaded; None where there is none."""
+    """The dataclass, named tuple or enum of this path among the modules that are loaded; None where there is none."""
     module, _, name = path.partition(":")
     found: Any = sys.modules.get(module)
     for part in name.split("."):
@@ -54,6 +55,8 @@ def find_class(path: str, kind: str) -> type | None:
         return None
     if kind == "dataclass":
         return found if dataclasses.is_dataclass(found) else None
+    if kind == "enum":
+        return found if issubclass(found, enum.Enum) else None
     return found if issubclass(found, tuple) and hasattr(found, "_fields") else None
 
 
@@ -176,6 +179,20 @@ def _array(rebuilder: Rebuilder, node: Node, place: str) -> Array:
 
 
 def _named(rebuilder: Rebuilder, node: Node, place: str) -> Any:
+    return build_named(_loaded_class(node, place), node.keys, rebuilder.children(node, place))
+
+
+def _enum(rebuilder: Rebuilder, node: Node, place: str) -> Any:
+    kind = _loaded_class(node, place)
+    member = kind.__members__.get(node.value)
+    if member is None:
+        raise DoesNotFit(
+            f"{place}: {kind.__qualname__} has no member {node.value}", hint="give the class its member again"
+        )
+    return member
+
+
+def _loaded_class(node: Node, place: str) -> Any:
     path = node.details[0]
     found = find_class(path, node.kind)
     if found is None:
@@ -183,7 +200,7 @@ def _named(rebuilder: Rebuilder, node: Node, place: str) -> Any:
             f"{place}: it was stored as a {path.replace(':', '.')}, which is not loaded",
             hint=f"import {path.partition(':')[0]} first",
         )
-    return build_named(found, node.keys, rebuilder.children(node, place))
+    return found
 
 
 def build_named(kind: Any, names: list[str], values: list[Any]) -> Any:
@@ -348,6 +365,7 @@ _MAKERS: Final[dict[str, Callable[[Rebuilder, Node, str], Any]]] = {
     "time": _datetime,
     "datetime": _datetime,
     "scalar": _scalar,
+    "enum": _enum,
     "list": lambda rebuilder, node, place: rebuilder.children(node, place),
     "tuple": lambda rebuilder, node, place: tuple(rebuilder.children(node, place)),
     "set": lambda rebuilder, node, place: set(rebuilder.children(node, place)),

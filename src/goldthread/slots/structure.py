@@ -55,7 +55,7 @@ class Structure:
         if kind == "same":
             return list(atom)
         if details and details[0] == "value":
-            return [kind, dtype_word(details[1])]
+            return [kind, details[1] if kind == "enum" else dtype_word(details[1])]
         if details and details[0] == "bytes":
             index = self._take()
             return [kind, *details[1:], self.layout.offsets[index], self.layout.lengths[index]]

@@ -12,6 +12,7 @@ The manifest is msgpack and can be read without goldthread. It is a list of two:
     "timedelta" "random"                      zone is a name or [days, seconds, microseconds, name]; [days, seconds,
                                               microseconds]; [version, words of the state, next gauss]
     ["scalar", dtype]                         the next value: the bytes of a NumPy scalar
+    ["enum", class]                           the next value: the name of a member
     ["list", children]                        and "tuple", "set", "frozenset"; ["deque", longest, children]
     ["dict", keys, children]                  and "OrderedDict", "Counter"; ["defaultdict", factory, keys, children]
     ["dataclass", class, fields, children]    and "namedtuple"
