@@ -66,6 +66,7 @@ def test_stopped_process_is_a_hang_and_its_stacks_are_kept(stage: Stage) -> None
     stage.run(STEPS, hang="1s")
     stage.until_step(20)
     stage.kill(signal.SIGSTOP)
+    stage.until_step(20, 2)
     assert stage.end_digest() == undisturbed(STEPS)
     ending = stage.lives()[0].ending
     assert ending is not None and ending.kind is EndingKind.HANG

@@ -91,8 +91,10 @@ def tell_life(life: LifeReport) -> list[str]:
     after = f" after {lasting(seconds(max(0.0, life.ended - life.began)))}" if life.ended and life.began else ""
     colour = "green" if life.ending.kind in _PEACEFUL else "red"
     kind, text = life.ending.kind.value, life.ending.text
-    told = "" if text == kind else f": {text.removeprefix(f'{kind} ') if text.startswith(kind) else text}"
-    lines.append(f"  ended   {paint(kind, colour)}{after}{told}")
+    if text.startswith(kind):
+        lines.append(f"  ended   {paint(text, colour)}{after}")
+    else:
+        lines.append(f"  ended   {paint(kind, colour)}{after}: {text}")
     lines += [f"          {line}" for line in life.ending.detail.splitlines()]
     if life.lost:
         lines.append(f"  lost    {life.lost}")

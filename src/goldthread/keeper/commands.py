@@ -92,13 +92,10 @@ class Commands:
         self._keeper.tell(events.KeeperStopAsked(ticket, request.stop_members, leave_members=False))
 
     def _drill(self, connection: Connection, request: messages.DrillRequest, descriptors: list[int]) -> None:
-        newest = max(self._keeper.shelf.copies(request.member), key=lambda copy: copy.commit, default=None)
         try:
-            if newest is None:
-                raise LookupError(f"no slot of {request.member} holds a commit")
-            connection.send(messages.Done(self._keeper.shelf.flip(request.member, newest.commit)))
+            connection.send(messages.Done(self._keeper.shelf.flip(request.member)))
         except LookupError as error:
-            raise UsageError(str(error)) from error
+            raise UsageError(str(error), hint="it needs a member that commits, and has its slots still") from error
 
     def _copy(self, connection: Connection, request: messages.CopyRequest, descriptors: list[int]) -> None:
         """Find the newest whole copy for somebody who reads it; slots first, then the vault."""

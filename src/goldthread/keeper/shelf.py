@@ -137,17 +137,20 @@ class Shelf:
         for slot in self._members.pop(member, {}).values():
             os.close(slot.descriptor)
 
-    def flip(self, member: MemberName, commit: CommitId) -> str:
-        """Flip bits in the middle of a sealed commit, for a drill. Returns what was done."""
-        slot = self.find(member, commit)
-        header = None if slot is None else slot.header()
-        if slot is None or header is None or header.payload_bytes == 0:
-            raise LookupError(f"no slot holds {commit} with bytes to flip")
-        at = HEADER_BYTES + (header.payload_bytes // 2 & ~(_FLIP_BYTES - 1))
-        length = min(_FLIP_BYTES, header.manifest_at - at)
-        before = os.pread(slot.descriptor, length, at)
+    def flip(self, member: MemberName) -> str:
+        """Flip bits in the middle of the newest sealed commit, for a drill. Returns what was done.
+
+        Raises `LookupError` where no slot holds a commit.
+        """
+        sealed = [(header, slot) for slot in self.slots(member).values() if (header := slot.header()) is not None]
+        if not sealed:
+            raise LookupError(f"no slot of {member} holds a commit")
+        header, slot = max(sealed, key=lambda one: one[0].commit)
+        middle = header.payload_bytes // 2 if header.payload_bytes else header.manifest_bytes // 2
+        at = (HEADER_BYTES + middle) & ~(_FLIP_BYTES - 1)
+        before = os.pread(slot.descriptor, _FLIP_BYTES, at)
         os.pwrite(slot.descriptor, bytes(byte ^ 0xFF for byte in before), at)
-        return f"{8 * length} bits at byte {at} of {commit} are flipped"
+        return f"{8 * len(before)} bits at byte {at} of {header.commit} are flipped"
 
 
 def verify(image: memoryview, wanted: CommitId | None = None) -> str:

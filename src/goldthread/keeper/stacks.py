@@ -21,6 +21,8 @@ __all__ = ["Identity", "boot_id", "is_alive", "is_stopped", "process_identity", 
 _WAIT: Final = seconds(2)
 _QUIET_MILLISECONDS: Final = 100
 """A file of stacks that did not grow for so long is complete: the handler writes without a pause."""
+_QUIET_STOPPED_MILLISECONDS: Final = 10
+"""For a program that was stopped, and runs on until it is stopped again."""
 _TEXT_BYTES_MOST: Final = 256 << 10
 
 
@@ -79,7 +81,7 @@ def _take(pidfd: int, pid: int, path: Path, wait: Span) -> str:
         signal.pidfd_send_signal(pidfd, signal.SIGUSR2)
         if stopped:
             signal.pidfd_send_signal(pidfd, signal.SIGCONT)
-        _wait_complete(pidfd, path, before, wait)
+        _wait_complete(pidfd, path, before, wait, _QUIET_STOPPED_MILLISECONDS if stopped else _QUIET_MILLISECONDS)
         if stopped:
             signal.pidfd_send_signal(pidfd, signal.SIGSTOP)
     except ProcessLookupError:
@@ -91,14 +93,14 @@ def _take(pidfd: int, pid: int, path: Path, wait: Span) -> str:
         return file.read(_TEXT_BYTES_MOST).decode(errors="replace").strip()
 
 
-def _wait_complete(pidfd: int, path: Path, before: int, wait: Span) -> None:
+def _wait_complete(pidfd: int, path: Path, before: int, wait: Span, quiet: int) -> None:
     """Return when the file has grown and then kept its size for a while; at the latest when `wait` is over or the
     process has ended."""
     deadline = monotonic() + wait / 1e9
     ended = select.poll()
     ended.register(pidfd, select.POLLIN)
     size = before
-    while monotonic() < deadline and not ended.poll(_QUIET_MILLISECONDS):
+    while monotonic() < deadline and not ended.poll(quiet):
         known, size = size, _size(path)
         if size == known > before:
             return
