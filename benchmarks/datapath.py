@@ -4,23 +4,27 @@
 
 M is the median time of copying the state once more into arrays that were written before, one `numpy.copyto` per array,
 in one thread. It is measured between the commits, since what else the machine does falls on both. Restores run in a
-process of their own, as they do after a death.
+process of their own, as they do after a death. The loops with commits run under a real keeper, in turns with the same
+loops without.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+import goldthread
 from goldthread.names import Epoch, MemberName, Step
 from goldthread.program.pour import pour, read
 from goldthread.program.writer import Writer
@@ -29,6 +33,8 @@ from goldthread.slots.slot import Slot, make_slot
 ARRAYS = 64
 SMALL_ARRAYS, SMALL_BYTES = 10_000, 4096
 REPEATS, WARM_UP = 7, 4
+LOOP_STEPS, LOOP_SECONDS = 4, 20.0
+WORK_TIMES = 8
 Facts = dict[str, float]
 
 
@@ -102,19 +108,54 @@ def small_commits() -> Facts:
     return commits(state, lambda: None, lambda: np.copyto(target, source), 3 * REPEATS)
 
 
-def loop_commit(mib: int, step_ms: float) -> Facts:
-    """A commit of a few MiB as a share of the step that it follows. The step is computed, not slept."""
-    state = {"x": np.ones((mib << 20) // 8), "step": 0}
-    writer, taken = new_writer(), []
+def loop_overhead(mib: int, step_ms: float) -> Facts:
+    """What commits add to a loop: in a fresh process, under a keeper of its own."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        home = {**os.environ, "GOLDTHREAD_HOME": folder}
+        command = [sys.executable, __file__, "--loop", str(mib), str(step_ms)]
+        try:
+            done = subprocess.run(command, env=home, stdout=subprocess.PIPE, check=True)
+        finally:
+            stop = [sys.executable, "-m", "goldthread", "keeper", "stop"]
+            subprocess.run(stop, env=home, stdout=subprocess.DEVNULL, check=False)
+    facts: Facts = json.loads(done.stdout)
+    return facts
 
-    for step in range(60):
-        end = time.perf_counter() + step_ms / 1e3
-        while time.perf_counter() < end:
-            np.add(state["x"], 1, out=state["x"])
-        taken.append(seconds_of(lambda step=step: writer.write(state, Step(step), True)))  # type: ignore[misc]
-    writer.close()
-    commit = statistics.median(taken[10:])
-    return {"ms": 1e3 * commit, "ratio": commit / (step_ms / 1e3)}
+
+def loop_here(mib: int, step_ms: float) -> Facts:
+    """The same steps with commits and without, in turns; the median of the differences counts.
+
+    A step works in `WORK_TIMES` as much memory as the state has, so that no commit finds the caches as it left them.
+    """
+    x, work = np.ones(mib << 17), np.ones((WORK_TIMES * mib, 1 << 17))
+    sweeps = itertools.cycle(work)
+
+    def compute(count: int) -> None:
+        for part in itertools.islice(sweeps, count):
+            np.add(part, 1, out=part)
+
+    compute(len(work))
+    count = round(len(work) * step_ms / 1e3 / min(seconds_of(lambda: compute(len(work))) for _ in range(20)))
+    taken: list[float] = []
+    with goldthread.join("loop") as life:
+        state = life.restore({"x": x, "step": 0})
+
+        def steps(committed: bool) -> None:
+            for _ in range(LOOP_STEPS):
+                compute(count)
+                np.add(x, 1, out=x)
+                state["step"] += 1
+                if committed:
+                    taken.append(seconds_of(lambda: life.commit(state)))
+
+        steps(True)
+        pairs = round(LOOP_SECONDS / (2 * LOOP_STEPS * step_ms / 1e3))
+        more = []
+        for pair in range(pairs):
+            first = pair % 2 == 0
+            one, other = seconds_of(lambda first=first: steps(first)), seconds_of(lambda first=first: steps(not first))  # type: ignore[misc]
+            more.append((one - other if first else other - one) / LOOP_STEPS)
+    return {"ms": 1e3 * statistics.median(taken), "ratio": statistics.median(more) / (step_ms / 1e3)}
 
 
 def restores(mib: int) -> dict[str, Facts]:
@@ -156,15 +197,19 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--restore", choices=["new", "existing", "mapped"], help=argparse.SUPPRESS)
     parser.add_argument("--slot", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--loop", type=float, nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.loop:
+        print(json.dumps(loop_here(int(given.loop[0]), given.loop[1])))
+        return
     if given.restore:
         print(json.dumps(restore_here(given.restore, given.slot, given.mib)))
         return
     found = {
         **large_commits(given.mib),
         "commit, 10,000 arrays of 4 KiB": small_commits(),
-        "commit, 1 MiB each 10 ms": loop_commit(1, 10),
-        "commit, 16 MiB each 100 ms": loop_commit(16, 100),
+        "commit, 1 MiB each 10 ms": loop_overhead(1, 10),
+        "commit, 16 MiB each 100 ms": loop_overhead(16, 100),
         **restores(given.mib),
     }
     if given.json:
