@@ -139,7 +139,7 @@ def test_a_commit_interrupted_at_any_point_leaves_the_others_whole(large: bool) 
         step += 1
         values[:] = step
         before, lines = writer.newest, 0
-        before = sys.gettrace()  # Of who measures coverage.
+        tracer = sys.gettrace()  # Of who measures coverage.
         sys.settrace(trace)
         try:
             writer.write({"step": step, "values": values}, Step(step), generators=False)
@@ -147,7 +147,7 @@ def test_a_commit_interrupted_at_any_point_leaves_the_others_whole(large: bool) 
         except Interrupted:
             pass
         finally:
-            sys.settrace(before)
+            sys.settrace(tracer)
         assert writer.newest is not None
         assert before is not None
         assert writer.newest >= before
