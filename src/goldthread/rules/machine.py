@@ -45,7 +45,7 @@ from goldthread.rules import (
 )
 from goldthread.rules.detector import AWAKE_TICKS
 from goldthread.rules.events import Event, KeeperStopAsked, Ticked
-from goldthread.rules.member import ALIVE, InvalidTransition, Member, MemberView, new_record
+from goldthread.rules.member import InvalidTransition, Member, MemberView, new_record
 from goldthread.rules.orders import Accept, LifeRecord, MemberRecord, Order, Refuse, StopKeeper
 
 __all__ = ["InvalidTransition", "Machine", "MemberView"]
@@ -75,7 +75,7 @@ _HANDLERS: Final[dict[type, Callable[[Member, Any], None]]] = {
 _BEGINNINGS: Final = (events.RunAsked, events.JoinAsked, events.LifeFound)
 """With these a member becomes known."""
 
-_STOPPABLE: Final = (ALIVE - {Phase.ENDING}) | {Phase.WAITING}
+_STOPPABLE: Final = (Phase.STARTING, Phase.RUNNING, Phase.STUCK, Phase.WAITING)
 
 _NEW_LIVES: Final = (events.RunAsked, events.JoinAsked, events.RestartAsked)
 
@@ -89,6 +89,8 @@ class Machine:
         self._heard_at: Instant | None = None
         self._awake = Span(0)
         """How long the keeper has been awake while it was needed: what silences are measured in."""
+        self._awake_most = Span(AWAKE_TICKS * policy.tick)
+        """How much of the time between two events counts as awake."""
         self._next_tick = Instant(0)
         self._stopping: list[int] = []
         """The tickets of those who asked the keeper to end."""
@@ -170,7 +172,7 @@ class Machine:
         if before is not None:
             if now < before:
                 raise InvalidTransition(f"time went backwards: {now} after {before}")
-            self._awake = Span(self._awake + min(now - before, AWAKE_TICKS * self._policy.tick))
+            self._awake = Span(self._awake + min(now - before, self._awake_most))
         self._heard_at = now
 
     def _set_time(self, member: Member) -> None:

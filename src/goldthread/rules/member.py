@@ -54,8 +54,8 @@ TRANSITIONS: Final[dict[Phase, frozenset[Phase]]] = {
     _P.ENDED: frozenset({_P.STARTING}),
 }
 
-ALIVE: Final = frozenset({_P.STARTING, _P.RUNNING, _P.STUCK, _P.ENDING})
-"""The phases in which a process of the member lives, as far as is known."""
+ALIVE: Final = (_P.RUNNING, _P.STARTING, _P.STUCK, _P.ENDING)
+"""The phases in which a process of the member lives, as far as is known. Asked at every event: the usual one first."""
 
 AT_REST: Final = frozenset({_P.DOWN, _P.LIMBO, _P.ENDED})
 

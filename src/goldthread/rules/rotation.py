@@ -8,6 +8,7 @@ so that the commits before the newest stay as long as they can: they are what is
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 import msgspec
 
@@ -33,20 +34,24 @@ class SlotChoice(msgspec.Struct, frozen=True):
     reason: str
 
 
+_sequence = attrgetter("sequence")
+
+
 def choose_slot(slots: Sequence[SlotState], needed_bytes: int, slots_most: int) -> SlotChoice:
     """Choose for a commit of `needed_bytes`, where a life may have `slots_most` slots (2 or more)."""
-    newest = max((slot.sequence for slot in slots), default=0)
-    open_to_us = [slot for slot in slots if not slot.pinned and (slot.sequence == 0 or slot.sequence != newest)]
-    unused = [slot for slot in open_to_us if slot.sequence == 0 and slot.bytes >= needed_bytes]
-    if unused:
-        return SlotChoice(unused[0].index, False, "it holds no commit")
+    oldest_first = sorted(slots, key=_sequence)
+    if oldest_first and oldest_first[-1].sequence > 0:
+        del oldest_first[-1]  # The newest sealed commit stays.
+    open_to_us = [slot for slot in oldest_first if not slot.pinned]
+    oldest = next((slot for slot in open_to_us if slot.bytes >= needed_bytes), None)
+    if oldest is not None and oldest.sequence == 0:
+        return SlotChoice(oldest.index, False, "it holds no commit")
     if len(slots) < slots_most:
         index = next(index for index in range(slots_most) if all(slot.index != index for slot in slots))
         return SlotChoice(index, True, f"{len(slots)} of {slots_most} slots are made")
+    if oldest is not None:
+        return SlotChoice(oldest.index, False, f"its commit, number {oldest.sequence}, is the oldest")
     if not open_to_us:
         return SlotChoice(None, False, "every slot but the newest is being read")
-    oldest = min(open_to_us, key=lambda slot: (slot.bytes < needed_bytes, slot.sequence))
-    if oldest.bytes < needed_bytes:
-        oldest = min(open_to_us, key=lambda slot: slot.sequence)
-        return SlotChoice(oldest.index, True, f"{oldest.bytes} bytes are too few for {needed_bytes}")
-    return SlotChoice(oldest.index, False, f"its commit, number {oldest.sequence}, is the oldest")
+    too_small = open_to_us[0]
+    return SlotChoice(too_small.index, True, f"{too_small.bytes} bytes are too few for {needed_bytes}")

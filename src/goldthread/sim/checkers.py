@@ -6,7 +6,7 @@ rules decided with what is physically there, never with what the rules believe.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from goldthread.names import CommitId, Epoch, MemberName, seconds
@@ -17,7 +17,7 @@ from goldthread.sim.things import CHUNKS, File, Program, Slot, Store, newest_who
 if TYPE_CHECKING:
     from goldthread.sim.world import Home, World
 
-__all__ = ["Broken", "Calm", "Checker", "Heals", "Kept", "NeverBack", "OneWriter", "Whole", "all_checkers"]
+__all__ = ["Broken", "Calm", "Checker", "Heals", "Kept", "NeverBack", "OneWriter", "Whole", "all_checkers", "hooks"]
 
 _KILL = 9
 _LONG_SILENCE = seconds(30)
@@ -63,6 +63,12 @@ class Checker:
 
     def at_end(self) -> None:
         """Faults have stopped, and the time to heal is over."""
+
+
+def hooks(checkers: Iterable[Checker], name: str) -> tuple[Callable[..., None], ...]:
+    """The hook of this name of each checker that looks there at all."""
+    idle = getattr(Checker, name)
+    return tuple(getattr(checker, name) for checker in checkers if getattr(type(checker), name) is not idle)
 
 
 class Whole(Checker):

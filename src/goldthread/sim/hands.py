@@ -47,8 +47,8 @@ class Hands:
         }
 
     def do(self, order: Any) -> None:
-        for checker in self._world.checkers:
-            checker.before_order(order)
+        for before_order in self._world.before_order:
+            before_order(order)
         self._methods[type(order)](order)
 
     def _home(self, member: MemberName) -> Home:

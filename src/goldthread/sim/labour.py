@@ -91,17 +91,16 @@ class Labour:
         if slot is None:
             program.unsealed += 1
             return
-        checkers = self._world.checkers
-        for checker in checkers:
-            checker.before_write(home, program, slot)
+        for before_write in self._world.before_write:
+            before_write(home, program, slot)
         program.sequence += 1
         program.unsealed = 0
         commit = CommitId(program.epoch, program.step, program.sequence)
         writes, program.writes_left = program.writes_left, None
         if slot.write(commit, program.tainted, writes):
             program.newest = commit
-            for checker in checkers:
-                checker.after_seal(home, program, commit)
+            for after_seal in self._world.after_seal:
+                after_seal(home, program, commit)
         if writes is not None:
             self._world.tell(f"{home.name} is killed in a commit, after {writes} writes")
             self.end_program(home, program, killed())

@@ -21,7 +21,7 @@ from goldthread.rules import events
 from goldthread.rules.events import Copy
 from goldthread.rules.machine import Machine
 from goldthread.rules.orders import LifeRecord, MemberRecord
-from goldthread.sim.checkers import Broken, Checker
+from goldthread.sim.checkers import Broken, Checker, hooks
 from goldthread.sim.hands import Hands
 from goldthread.sim.labour import Labour
 from goldthread.sim.things import COMMIT_BYTES, File, Program, Shim, Slot, Store
@@ -101,6 +101,9 @@ class World:
         self.labour = Labour(self)
         for checker in checkers:
             checker.world = self
+        self.before_order = hooks(checkers, "before_order")
+        self.before_write = hooks(checkers, "before_write")
+        self.after_seal = hooks(checkers, "after_seal")
 
     # Time
 
@@ -126,7 +129,8 @@ class World:
                 if due > until:
                     break
                 self._count_ticks(due)
-                self.now = Instant(max(due, self.now))
+                if due > self.now:
+                    self.now = due
                 self._tick()
             elif moment > until or not self._queue:
                 break
