@@ -62,6 +62,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """The delay after the second death in a row that brought no new commit; it doubles from there."""
 
     restart_delay_most: Span = seconds(60)
+    """Where it stops doubling."""
 
     return_grace: Span = seconds(3)
     """How long a new keeper waits for the shim or the program of a life that the journal says was running."""
