@@ -159,7 +159,8 @@ class Hands:
             told("")
         else:
             ward.woken = is_stopped(pid)
-            self._keeper.loop.work(lambda: take_stacks(pid, path), told, lambda error: told(""))
+            wait = self._keeper.policy.stacks_wait
+            self._keeper.loop.work(lambda: take_stacks(pid, path, wait), told, lambda error: told(""))
 
     # Copies
 
