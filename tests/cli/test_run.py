@@ -250,3 +250,20 @@ def test_a_name_is_taken_by_one_living_program(shell: Shell) -> None:
     refused = shell("run", "--", *program)
     assert refused.returncode == 2
     assert refused.stderr.startswith("error: ")
+
+
+def test_a_member_that_ended_is_refused_a_drill(shell: Shell) -> None:
+    """Its process number may be another program's by now."""
+    assert shell("run", "--", *shell.write("count.py", COUNTS), "1").returncode == 0
+    refused = shell("drill", "count", "kill")
+    assert refused.returncode == 2
+    assert "count does not run" in refused.stderr
+
+
+def test_an_export_that_cannot_be_is_refused_in_words(shell: Shell) -> None:
+    """Whether it is the member or the folder that is not there."""
+    assert shell("run", "--", *shell.write("count.py", COUNTS), "1").returncode == 0
+    assert "no member is named nobody" in shell("export", "nobody", "x.safetensors").stderr
+    refused = shell("export", "count", "nowhere/x.safetensors")
+    assert refused.returncode == 2
+    assert "no folder that you may write to" in refused.stderr

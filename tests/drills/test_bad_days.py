@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 from processes import end_processes_of
-from stage import STEPS, Stage, run_python, undisturbed
+from stage import STEPS, WALK, Stage, run_python, undisturbed
 
 from goldthread.errors import KeeperUnreachable, OtherVersion, UsageError
 from goldthread.local import Home, connect, reach_keeper
@@ -367,3 +368,27 @@ def test_commit_before_restore_is_refused(home: Home) -> None:
     succeeds(run_python("import goldthread\nwith goldthread.join('walk') as life: life.commit({'step': 7})"))
     done = run_python("import goldthread\nwith goldthread.join('walk') as life: life.commit({'step': 1})")
     assert done.returncode == 1 and "commits before restore" in done.stderr
+
+
+def test_a_keeper_takes_all_the_open_files_it_may(stage: Stage) -> None:
+    """A soft limit is made for other programs; a hundred members need a thousand files. The program gets its own."""
+    given = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (given[1] // 2, given[1]))
+    try:
+        stage.hold_at(5)
+        stage.run(STEPS)
+        walk = stage.until_step(5)
+        assert walk.pid is not None
+        assert resource.prlimit(stage.report().pid, resource.RLIMIT_NOFILE) == (given[1], given[1])
+        assert resource.prlimit(walk.pid, resource.RLIMIT_NOFILE) == (given[1] // 2, given[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, given)
+
+
+def test_a_disk_that_refuses_the_process_number_stops_nobody(stage: Stage) -> None:
+    """Where it cannot be written down which process a life is, keeper and program go on."""
+    stage.home.process(WALK).mkdir(parents=True)
+    stage.run(STEPS)
+    assert stage.end_digest() == undisturbed(STEPS)
+    assert len(stage.lives()) == 1
+    assert "cannot be written down" in stage.home.log.read_text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import Final
 
 import click
 
@@ -14,9 +15,13 @@ from goldthread.errors import UsageError
 from goldthread.keeper.cgroup import starve
 from goldthread.local import Home, connect
 from goldthread.names import MemberName
+from goldthread.report import Phase
 from goldthread.wire.messages import Done, DrillRequest
 
 __all__ = ["drill"]
+
+_RUNS: Final = frozenset({Phase.STARTING, Phase.RUNNING, Phase.STUCK, Phase.ENDING})
+"""In other phases the process that is known has ended, and its number may be another's."""
 
 
 @click.command(epilog="Example: goldthread drill train kill")
@@ -41,7 +46,7 @@ def drill(member: MemberName, fault: str) -> int:
         _tell(f"the keeper (process {keeper.pid}) was killed", f"goldthread status {member}")
     elif fault == "flip":
         _tell(_flip(home, member), f"goldthread drill {member} kill, then goldthread why {member}")
-    elif report.pid is None:
+    elif report.phase not in _RUNS or report.pid is None:
         raise UsageError(f"{member} does not run: {report.reason}", hint=f"goldthread restart {member}")
     elif fault == "oom":
         _tell(_starve(home, report.pid), f"goldthread why {member}")

@@ -9,7 +9,7 @@ import click
 
 from goldthread.cli.arguments import MEMBER, json_option
 from goldthread.cli.screen import print_json, progress, size
-from goldthread.errors import KeeperError
+from goldthread.errors import KeeperError, UsageError
 from goldthread.local import Home, reach_keeper
 from goldthread.names import MemberName
 from goldthread.wire.messages import CopyFound, CopyRequest
@@ -28,6 +28,9 @@ def export(member: MemberName, file: Path, as_json: bool) -> int:
     """
     from goldthread.program.export import export_image
 
+    folder = file.absolute().parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"{file} cannot be written: {folder} is no folder that you may write to")
     with progress(f"the newest commit of {member} is written"), reach_keeper(Home.default(), "command") as channel:
         answer, descriptors = channel.ask(CopyRequest(member))
         if not isinstance(answer, CopyFound):

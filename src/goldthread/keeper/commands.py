@@ -100,6 +100,8 @@ class Commands:
     def _copy(self, connection: Connection, request: messages.CopyRequest, descriptors: list[int]) -> None:
         """Find the newest whole copy for somebody who reads it; slots first, then the vault."""
         shelf, vault, member = self._keeper.shelf, self._keeper.vault, request.member
+        if self._keeper.machine.view(member) is None:
+            raise _unknown(member)
         newest_first = sorted(shelf.copies(member), key=lambda copy: copy.commit, reverse=True)
         slots = [(copy.commit, slot.lend()) for copy in newest_first if (slot := shelf.find(member, copy.commit))]
 

@@ -156,12 +156,17 @@ class Keeper:
         return tuple(self.journal.notes(member, _ALARMS_SHOWN))
 
     def remember_process(self, ward: Ward) -> None:
-        """Write down which process a life is, so that the next keeper knows it again."""
+        """Write down which process a life is, so that the next keeper knows it again.
+
+        Where the disk refuses, the life goes on: its shim or the program itself will tell the next keeper.
+        """
         identity = process_identity(ward.pid) if ward.pid is not None else None
         if identity is not None:
-            folder = self.home.member(ward.member)
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.home.process(ward.member).write_text(f"{ward.epoch} {identity.pid} {identity.start_ticks}\n")
+            try:
+                self.home.member(ward.member).mkdir(mode=0o700, parents=True, exist_ok=True)
+                self.home.process(ward.member).write_text(f"{ward.epoch} {identity.pid} {identity.start_ticks}\n")
+            except OSError as error:
+                log.warning("%s: its process cannot be written down: %s", ward.member, error)
 
     def remembered_process(self, member: MemberName, epoch: Epoch) -> int | None:
         """The process of this life, where it still lives."""

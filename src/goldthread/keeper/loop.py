@@ -19,6 +19,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
+from goldthread.keeper.ready import call_ready
 from goldthread.names import Instant, Span
 
 __all__ = ["Loop", "now"]
@@ -83,8 +84,7 @@ class Loop:
     def run(self, deadline: Callable[[], Instant | None], tick: Callable[[], None]) -> None:
         """Go round until `stop`: `tick` is called whenever `deadline()` has come."""
         while self._running:
-            for key, _ in self._selector.select(self._seconds_left(deadline())):
-                key.data()
+            call_ready(self._selector, self._seconds_left(deadline()))
             while self._done:
                 self._done.popleft()()
             while self._moments and self._moments[0][0] <= now():

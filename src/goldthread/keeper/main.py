@@ -31,6 +31,7 @@ from goldthread.keeper.hands import Hands
 from goldthread.keeper.journal import Journal
 from goldthread.keeper.keeper import Keeper
 from goldthread.keeper.loop import Loop, now
+from goldthread.keeper.open_files import raise_limit
 from goldthread.keeper.stacks import boot_id
 from goldthread.local import Home, connect
 from goldthread.names import seconds
@@ -110,6 +111,7 @@ def _keep(home: Home, starter: _Starter) -> int:
         starter.tell("ready")
         return 0
     _detach(home)
+    raise_limit()
     loop = Loop()
     keeper, ears, door = _build(home, loop)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

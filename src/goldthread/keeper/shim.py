@@ -22,6 +22,8 @@ from time import monotonic
 from typing import Any, Final
 
 from goldthread.errors import GoldthreadError
+from goldthread.keeper.open_files import give_usual_limit
+from goldthread.keeper.ready import call_ready
 from goldthread.local import Channel, Home, connect, keeper_starting
 from goldthread.names import Epoch, MemberName, member_name
 from goldthread.output import OutputLog
@@ -51,12 +53,14 @@ _STDERR: Final = 2
 
 def spawn(home: Home, member: MemberName) -> subprocess.Popen[bytes]:
     """Start the shim of a member; it comes to the keeper's door by itself."""
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-P", "-m", "goldthread.keeper.shim", str(home.path), member],
         stdin=subprocess.DEVNULL,
         start_new_session=True,
         cwd="/",
     )
+    give_usual_limit(process.pid)
+    return process
 
 
 class Shim:
@@ -83,8 +87,7 @@ class Shim:
         while not self._ending:
             if self._channel is None:
                 self._seek_keeper()
-            for key, _ in self._selector.select(None if self._channel else _RETRY_SECONDS):
-                key.data()
+            call_ready(self._selector, None if self._channel else _RETRY_SECONDS)
 
     # The keeper
 
