@@ -46,7 +46,7 @@ class Detector:
 
     def take(self, beat: ProgramBeat, now: Instant, awake: Span) -> bool:
         """Hear a beat. Returns whether the longest gap grew enough to be worth remembering."""
-        observed = Span(awake - self.heard_awake)
+        observed = awake - self.heard_awake
         explained = beat.gap if self.gap == 0 else min(beat.gap, observed)
         self.heard_awake = awake
         self.beat_at = now

@@ -7,9 +7,9 @@ A keeper that dies loses everything but the journal; programs and shims come bac
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
+from heapq import heapify, heappop, heappush
 from random import Random
 from typing import Any, Final
 
@@ -109,7 +109,7 @@ class World:
 
     def after(self, span: float, call: Callable[..., None], *arguments: Any) -> None:
         self._queued += 1
-        heapq.heappush(self._queue, (self.now + int(span), self._queued, call, arguments))
+        heappush(self._queue, (self.now + int(span), self._queued, call, arguments))
 
     def keeper_after(self, span: float, call: Callable[..., None], *arguments: Any) -> None:
         """Call, if the keeper of now still lives then."""
@@ -135,7 +135,7 @@ class World:
             elif moment > until or not self._queue:
                 break
             else:
-                moment, _, call, arguments = heapq.heappop(self._queue)
+                moment, _, call, arguments = heappop(self._queue)
                 self.now = Instant(moment)
                 call(*arguments)
         self.now = Instant(max(until, self.now))
@@ -150,7 +150,7 @@ class World:
         """The whole host stands still for a while, and the clock does not."""
         self.now = Instant(self.now + span)
         self._queue = [(moment + span, number, call, arguments) for moment, number, call, arguments in self._queue]
-        heapq.heapify(self._queue)
+        heapify(self._queue)
 
     # The machine
 
@@ -196,7 +196,7 @@ class World:
         return self._tickets
 
     def _tick(self) -> None:
-        for home in list(self.homes.values()):
+        for home in self.homes.values():
             self.read_pulses(home)
         self.give(events.Ticked())
 
@@ -230,7 +230,7 @@ class World:
 
     def _resume_keeper(self) -> None:
         self.is_paused = False
-        for home in list(self.homes.values()):
+        for home in self.homes.values():
             self.read_pulses(home)
         backlog, self._backlog = self._backlog, []
         for event in backlog:
@@ -340,4 +340,5 @@ class World:
     def find(self, home: Home, copy: Copy) -> Store | None:
         if copy.level is Level.DEPOSITED:
             return home.vault.get(copy.commit)
-        return next((slot for slot in self.shelf.get(home.name, ()) if slot.commit == copy.commit), None)
+        wanted = copy.commit
+        return next((slot for slot in self.shelf.get(home.name, ()) if slot.commit == wanted), None)
