@@ -1,6 +1,6 @@
 """`goldthread why`: each life of a member, why it ended, what that cost, and how the next one came to be.
 
-It reads the journal, so it works while no keeper runs.
+It reads the journal, so it works while no keeper runs; how far a living one has come is asked of the keeper.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from typing import Final
 
 import click
+import msgspec
 
 from goldthread.cli.arguments import MEMBER, json_option
+from goldthread.cli.asking import report_of
 from goldthread.cli.screen import amount, lasting, paint, print_json
-from goldthread.errors import UsageError
+from goldthread.errors import KeeperUnreachable, UsageError
 from goldthread.keeper.journal import Journal
-from goldthread.local import Home
+from goldthread.local import Home, connect
 from goldthread.names import MemberName, Span, seconds
 from goldthread.report import EndingKind, LifeReport, PhaseTime
 
@@ -41,6 +43,7 @@ def why(member: MemberName, epoch: int | None, as_json: bool) -> int:
     notes = [] if journal is None else journal.notes(member, _NOTES_SHOWN)
     if journal is not None:
         journal.close()
+    lives = [_so_far(home, life) if life.ending is None else life for life in lives]
     if not lives:
         raise UsageError(f"no life of {member} is known in {home.path}", hint="goldthread status lists the members")
     chosen = [life for life in lives if epoch in (None, life.epoch)]
@@ -57,6 +60,19 @@ def why(member: MemberName, epoch: int | None, as_json: bool) -> int:
         for line in tell_life(life):
             click.echo(line)
     return 0
+
+
+def _so_far(home: Home, life: LifeReport) -> LifeReport:
+    """A life that may be going on: the journal hears of it again when it ends, the keeper knows it now."""
+    try:
+        with connect(home, "command") as channel:
+            report = report_of(channel)
+    except KeeperUnreachable:
+        return life
+    found = next((one for one in report.members if one.name == life.member and one.epoch == life.epoch), None)
+    if found is None or found.sealed is None or found.sealed.commit.epoch != life.epoch:
+        return life
+    return msgspec.structs.replace(life, reached=found.sealed.commit.step)
 
 
 def headline(member: MemberName, lives: Sequence[LifeReport]) -> str:
@@ -84,7 +100,8 @@ def tell_life(life: LifeReport) -> list[str]:
     if life.restored_reason:
         lines.append(f"  from    {life.restored_reason}")
     lines += _phase_lines(life.phases)
-    lines.append(f"  reached {'no commit' if life.reached is None else f'step {life.reached}'}")
+    so_far = " so far" if life.ending is None else ""
+    lines.append(f"  reached {'no commit' if life.reached is None else f'step {life.reached}'}{so_far}")
     if life.ending is None:
         lines.append("  ended   not yet, as far as is known")
         return lines
