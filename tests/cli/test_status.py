@@ -130,7 +130,7 @@ def test_a_life_is_told_from_its_beginning_to_what_its_end_cost() -> None:
 
 def test_a_life_that_goes_on_is_told_so() -> None:
     assert tell_life(life(ending=None, ended=None, lost="", phases=(), reached=None))[2:] == [
-        "  reached no commit",
+        "  reached no commit so far",
         "  ended   not yet, as far as is known",
     ]
 
