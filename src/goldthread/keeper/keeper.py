@@ -35,6 +35,8 @@ __all__ = ["Keeper"]
 log = logging.getLogger("goldthread.keeper")
 
 _ALARMS_SHOWN = 5
+_ALARMS_KEPT = 100
+_WRITE_AGAIN = seconds(5)
 
 
 class Keeper:
@@ -56,7 +58,9 @@ class Keeper:
         self._tickets_given = 0
         self._events: deque[Event] = deque()
         self._telling = False
-        self._unwritten: list[MemberRecord | LifeRecord] = []
+        self._unwritten: dict[object, MemberRecord | LifeRecord] = {}
+        self._unwritten_alarms: deque[tuple[MemberName | None, AlarmReport]] = deque(maxlen=_ALARMS_KEPT)
+        self._retries_writing = False
         self._began = now()
 
     def tell(self, event: Event) -> None:
@@ -89,21 +93,36 @@ class Keeper:
         """Write to the journal. Where the disk is full the record is kept and written as soon as it can be: a
         program is not stopped for want of a journal, and a death of the keeper before that is met by the epochs in
         slots and vault, which are never lower."""
-        self._unwritten.append(record)
-        try:
-            while self._unwritten:
-                self.journal.write(self._unwritten[0], time.time())
-                del self._unwritten[0]
-        except KeeperError as error:
-            if len(self._unwritten) == 1:
-                log.warning("%s", error)
+        key = record.name if isinstance(record, MemberRecord) else (record.member, record.epoch)
+        self._unwritten.pop(key, None)
+        self._unwritten[key] = record
+        self._write()
 
     def alarm(self, level: AlarmLevel, member: MemberName | None, text: str) -> None:
         log.warning("%s: %s%s", level.value, f"{member}: " if member else "", text)
+        self._unwritten_alarms.append((member, AlarmReport(level, text, time.time())))
+        self._write()
+
+    def _write(self) -> None:
+        """Write what is not written yet, in order; try again later where the journal cannot be written now."""
         try:
-            self.journal.note(member, level, text, time.time())
+            while self._unwritten:
+                key = next(iter(self._unwritten))
+                self.journal.write(self._unwritten[key], time.time())
+                del self._unwritten[key]
+            while self._unwritten_alarms:
+                member, alarm = self._unwritten_alarms[0]
+                self.journal.note(member, alarm.level, alarm.text, alarm.at)
+                self._unwritten_alarms.popleft()
         except KeeperError as error:
-            log.warning("%s", error)
+            if not self._retries_writing:
+                log.warning("%s", error)
+                self._retries_writing = True
+                self.loop.after(_WRITE_AGAIN, self._write_again)
+
+    def _write_again(self) -> None:
+        self._retries_writing = False
+        self._write()
 
     def report(self) -> KeeperReport:
         moment = now()
@@ -153,7 +172,8 @@ class Keeper:
         return CommitReport(commit, seconds(max(time.time() - wall, 0)), size)
 
     def _alarms(self, member: MemberName | None) -> tuple[AlarmReport, ...]:
-        return tuple(self.journal.notes(member, _ALARMS_SHOWN))
+        unwritten = [alarm for about, alarm in self._unwritten_alarms if about == member]
+        return (*self.journal.notes(member, _ALARMS_SHOWN), *unwritten)[-_ALARMS_SHOWN:]
 
     def remember_process(self, ward: Ward) -> None:
         """Write down which process a life is, so that the next keeper knows it again.
