@@ -392,3 +392,30 @@ def test_a_disk_that_refuses_the_process_number_stops_nobody(stage: Stage) -> No
     assert stage.end_digest() == undisturbed(STEPS)
     assert len(stage.lives()) == 1
     assert "cannot be written down" in stage.home.log.read_text()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to mount a small disk")
+def test_home_on_a_full_disk(stage: Stage) -> None:
+    """Every file of the keeper is refused by the disk: the program ends as ever, and the alarms are seen all the same."""
+    stage.home.path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "none", stage.home.path], check=True)
+    try:
+        stage.hold_at(20)
+        stage.run(STEPS)
+        stage.until_step(20)
+        with (stage.home.path / "filler").open("wb", buffering=0) as filler:
+            while True:
+                try:
+                    filler.write(b"\0" * 4096)
+                except OSError:
+                    break
+        stage.kill()
+        stage.until_step(20, 2)
+        stage.let_go()
+        member = stage.until(lambda member: member.phase is Phase.ENDED and bool(member.alarms), "an end with an alarm")
+        assert stage.end.read_text() == undisturbed(STEPS)
+        assert member.sealed is not None and member.slot_bytes > 0
+        assert any("free" in alarm.text for alarm in member.alarms)
+    finally:
+        end_processes_of(stage.home)
+        subprocess.run(["umount", "--lazy", stage.home.path], check=True)
