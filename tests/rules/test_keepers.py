@@ -200,8 +200,24 @@ def test_a_member_is_known_from_its_copies() -> None:
     talk = Talk()
     talk.list(copy_of(7, 3, Level.DEPOSITED))
     assert (talk.view.phase, talk.view.epoch) == (Phase.DOWN, 7)
+
+
+def test_who_joins_a_member_known_from_its_copies_waits_for_a_life_that_may_come_back() -> None:
+    talk = Talk()
+    talk.list(copy_of(7, 3, Level.DEPOSITED))
     talk.join(100)
-    assert talk.view.epoch == 8
+    assert (talk.view.phase, talk.view.epoch) == (Phase.DOWN, 7)
+    talk.ticks(GRACE)
+    assert (talk.view.phase, talk.view.epoch) == (Phase.STARTING, 8)
+
+
+def test_a_life_of_a_member_known_from_its_copies_comes_back_and_stays_the_only_one() -> None:
+    talk = Talk()
+    talk.list(copy_of(7, 3, Level.DEPOSITED))
+    talk.join(101)
+    talk.tell(events.LifeFound(WALK, Epoch(7), 100))
+    assert "MemberTaken" == talk.one(orders.Refuse).error
+    assert (talk.view.epoch, talk.view.pid) == (7, 100)
 
 
 def test_a_life_begun_before_its_copies_are_known_outranks_them() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from goldthread.names import Epoch, Level
+from goldthread.names import Epoch, Level, Span
 from goldthread.report import AlarmLevel, Phase
 from goldthread.rules import admission, deposits, events, orders, progress, wishes
 from goldthread.rules.choice import Choice, ChoiceState
@@ -62,6 +62,8 @@ def _take_inventory(member: Member, copies: tuple[Copy, ...]) -> None:
     if member.record.phase is Phase.ABSENT and copies:
         member.move(Phase.DOWN, f"the journal does not know it; {len(copies)} copies of its work were found", **changes)
         member.deposits.press()
+        member.is_unknown = True
+        member.grace_over = Span(member.awake + member.policy.return_grace)
     elif changes:
         member.persist(**changes)
 

@@ -18,6 +18,7 @@ What the hands owe the machine:
 - Before a `Ticked` or a `LifeEnded` is given, pulse and seals are read, so that `ProgramBeat` and `CommitSealed`
   come first. A silence is judged by what is known.
 - A background check of a sealed commit that is not in its slot any more has found nothing wrong: `whole=True`.
+- A process that is gone when it is admitted is told by `LifeEnded`, also where nobody could know its life before.
 - A shim that comes back without a living program tells so by `LifeEnded`, also when that is no news.
 - Copies of members that nobody has told of are told by `CopiesListed`, unasked; so are none of the others.
 """

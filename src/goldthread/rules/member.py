@@ -140,6 +140,8 @@ class Member:
         """What was asked while it is not known yet what survived the last keeper."""
         self.grace_over: Span | None = None
         """Until when, in the keeper's waking time, programs and shims may come back from the last keeper."""
+        self.is_unknown = False
+        """The journal did not know it: a life of it may be about to come back."""
         self.surveyed = record.epoch == 0
         """Whether the vault's deposits are known."""
         self.sealed: Copy | None = None

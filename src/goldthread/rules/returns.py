@@ -62,7 +62,7 @@ def _is_returning(member: Member) -> bool:
         return True
     newest, deposited = member.record.newest, member.record.deposited
     is_only_in_memory = newest is not None and (deposited is None or newest > deposited)
-    return member.grace_over is not None and is_only_in_memory
+    return member.grace_over is not None and (is_only_in_memory or member.is_unknown)
 
 
 def on_found(member: Member, event: events.LifeFound) -> None:

@@ -224,11 +224,7 @@ def stop_and_roll_back(world: World, home: Home) -> None:
 
 def forget(world: World, home: Home) -> None:
     world.tell(f"the user forgets {home.name}")
-    known = home.name in world.records
     world.give(events.ForgetAsked(world.ticket(), home.name))
-    if known and home.name not in world.records:
-        for checker in world.checkers:
-            checker.after_loss(home)
 
 
 def deposit(world: World, home: Home) -> None:

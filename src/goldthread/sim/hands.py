@@ -106,9 +106,13 @@ class Hands:
 
     def _admit(self, order: orders.Admit) -> None:
         program = self.waiting.pop(order.ticket, None)
-        if program is None or not program.alive or program.ticket != order.ticket:
+        if program is None or program.ticket != order.ticket:
             return
         world, home = self._world, self._home(order.member)
+        if not program.alive:
+            gone = events.LifeEnded(home.name, order.epoch, Ending(EndingKind.UNKNOWN, "nobody saw how it ended"))
+            world.keeper_after(_MS, world.give, gone)
+            return
         store = None if order.copy is None else world.find(home, order.copy)
         if store is not None and store.flipped_at is not None and store.flipped_at >= store.checked_at:
             text = "CommitDamaged: it was damaged after it was checked"  # The program's own checksums find it.
@@ -196,6 +200,8 @@ class Hands:
         world.records.pop(home.name, None)
         for key in [key for key in world.lives if key[0] == home.name]:
             del world.lives[key]
+        for checker in world.checkers:
+            checker.after_loss(home)
 
     def _stop_keeper(self, order: orders.StopKeeper) -> None:
         self._world.kill_keeper("in order")
