@@ -216,7 +216,7 @@ def test_a_life_of_a_member_known_from_its_copies_comes_back_and_stays_the_only_
     talk.list(copy_of(7, 3, Level.DEPOSITED))
     talk.join(101)
     talk.tell(events.LifeFound(WALK, Epoch(7), 100))
-    assert "MemberTaken" == talk.one(orders.Refuse).error
+    assert talk.one(orders.Refuse).error == "MemberTaken"
     assert (talk.view.epoch, talk.view.pid) == (7, 100)
 
 
