@@ -396,7 +396,7 @@ def test_a_disk_that_refuses_the_process_number_stops_nobody(stage: Stage) -> No
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root, to mount a small disk")
 def test_home_on_a_full_disk(stage: Stage) -> None:
-    """Every file of the keeper is refused by the disk: the program ends as ever, and the alarms are seen all the same."""
+    """Every file of the keeper is refused by the disk: the program ends as ever, and the alarms are seen."""
     stage.home.path.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "none", stage.home.path], check=True)
     try:
