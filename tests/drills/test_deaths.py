@@ -7,7 +7,7 @@ import os
 import signal
 
 import pytest
-from stage import STEPS, WALK, Stage, undisturbed
+from stage import STEPS, WALK, Stage, run_python, undisturbed
 
 from goldthread.keeper.cgroup import starve
 from goldthread.names import member_name
@@ -201,3 +201,17 @@ def test_deposits_come_by_themselves_and_three_stay(stage: Stage, monkeypatch: p
     assert stage.end_digest() == undisturbed(STEPS)
     assert {10, 20, 30, 40, 50} <= seen
     stage.until(lambda _: len(list((stage.home.vault / WALK).glob("*.commit"))) == 3, "three deposits")
+
+
+def test_lives_by_hand_are_followed_and_each_has_its_own_cause(stage: Stage) -> None:
+    """Programs that nobody supervises: the second one's kill is not told as the first one's exception."""
+    first = "import goldthread\nwith goldthread.join('walk') as life:\n    life.commit({'step': 1})\n    1 / 0"
+    run_python(first)
+    member = stage.until_phase(Phase.DOWN)
+    assert "ZeroDivisionError" in member.reason
+    second = "import goldthread, os\nlife = goldthread.join('walk')\nlife.restore()\nos.kill(os.getpid(), 9)"
+    run_python(second)
+    member = stage.until(lambda member: member.epoch == 2 and member.phase is Phase.DOWN, "the end of life 2")
+    assert "ZeroDivisionError" not in member.reason
+    endings = [life.ending.kind for life in stage.lives() if life.ending is not None]
+    assert endings == [EndingKind.EXCEPTION, EndingKind.UNKNOWN]

@@ -8,7 +8,8 @@ from typing import Any
 
 from goldthread.errors import GoldthreadError, NothingToRestore, UsageError
 from goldthread.keeper.door import Connection
-from goldthread.keeper.ears import LIVING, Ears, refuse
+from goldthread.keeper.ears import refuse
+from goldthread.keeper.eyes import LIVING, Eyes
 from goldthread.keeper.keeper import Keeper
 from goldthread.keeper.loop import now
 from goldthread.keeper.shelf import verify
@@ -23,9 +24,9 @@ __all__ = ["Commands"]
 
 
 class Commands:
-    def __init__(self, keeper: Keeper, ears: Ears) -> None:
+    def __init__(self, keeper: Keeper, eyes: Eyes) -> None:
         self._keeper = keeper
-        self._ears = ears
+        self._eyes = eyes
         self.hear: dict[type[Any], Callable[[Connection, Any, list[int]], None]] = {
             messages.RunRequest: self._run,
             messages.WatchRequest: self._watch,
@@ -83,11 +84,11 @@ class Commands:
         return self._keeper.ticket(connection)
 
     def _report(self, connection: Connection, request: messages.ReportRequest, descriptors: list[int]) -> None:
-        self._ears.look_at_all()
+        self._eyes.look_at_all()
         connection.send(messages.Report(self._keeper.report()))
 
     def _keeper_stop(self, connection: Connection, request: messages.KeeperStopRequest, descriptors: list[int]) -> None:
-        self._ears.look_at_all()
+        self._eyes.look_at_all()
         ticket = self._keeper.ticket(connection)
         self._keeper.tell(events.KeeperStopAsked(ticket, request.stop_members, leave_members=False))
 

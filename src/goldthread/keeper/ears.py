@@ -1,36 +1,35 @@
-"""The ears: what programs, shims, processes and pulses say becomes events for the machine. Nothing is decided."""
+"""The ears: what programs and shims say becomes events for the machine. Nothing is decided."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any
 
 from goldthread.errors import Fenced, GoldthreadError, KeeperError
-from goldthread.keeper.cause import OomEvidence, classify, not_started
-from goldthread.keeper.cgroup import LifeGroup, vmstat_oom_kills
+from goldthread.keeper.cause import not_started
+from goldthread.keeper.cgroup import LifeGroup
 from goldthread.keeper.door import Connection
+from goldthread.keeper.eyes import LIVING, Eyes
 from goldthread.keeper.hands import Hands
 from goldthread.keeper.keeper import Keeper
 from goldthread.keeper.memory import refuse_without_room
 from goldthread.keeper.ward import Ward
-from goldthread.names import Epoch, Instant, MemberName, Span, Step
+from goldthread.names import Epoch, MemberName
 from goldthread.report import Phase
 from goldthread.rules import events
 from goldthread.rules.orders import MemberRecord
 from goldthread.slots.slot import make_slot
 from goldthread.wire import messages
 
-__all__ = ["LIVING", "Ears", "group_name", "refuse"]
-
-LIVING: Final = frozenset({Phase.RETURNING, Phase.STARTING, Phase.RUNNING, Phase.STUCK, Phase.ENDING})
-"""The phases in which a process of the member may run."""
+__all__ = ["Ears", "group_name", "refuse"]
 
 
 class Ears:
-    def __init__(self, keeper: Keeper, hands: Hands) -> None:
+    def __init__(self, keeper: Keeper, hands: Hands, eyes: Eyes) -> None:
         self._keeper = keeper
         self._hands = hands
+        self._eyes = eyes
         self._members: dict[Connection, MemberName] = {}
         self.hear: dict[type[Any], Callable[[Connection, Any, list[int]], None]] = {
             messages.JoinRequest: self._join,
@@ -55,8 +54,8 @@ class Ears:
                 ward.program = None
                 if ward.raised is not None and ward.pidfd is not None:
                     # An exception ended its `with` block, and the process may live on: the life is over.
-                    self._stop_following(ward)
-                    self._end(ward, ward.epoch, None, "")
+                    self._eyes.stop(ward)
+                    self._eyes.end(ward, ward.epoch, None, "")
             if ward.shim is connection:
                 self._lose_shim(ward)
 
@@ -69,59 +68,6 @@ class Ears:
         self._keeper.tell(
             events.JoinAsked(self._keeper.ticket(connection), request.member, request.pid, epoch, request.fresh)
         )
-        view = self._keeper.machine.view(request.member)
-        if view is not None and view.pid == request.pid:
-            if ward.oom_kills_before is None:
-                ward.oom_kills_before = vmstat_oom_kills()
-            self.follow(ward, view.epoch, request.pid)
-
-    def follow(self, ward: Ward, epoch: Epoch, pid: int) -> None:
-        """Watch the process of a life. The end of one with a shim is told by the shim, which knows its status."""
-        ward.epoch, ward.pid = epoch, pid
-        self._keeper.remember_process(ward)
-        if ward.shim is None and ward.pidfd is None:
-            view = self._keeper.machine.view(ward.member)
-            if view is not None and view.supervised:
-                # After a keeper's death the shim comes back in a moment, and it alone will know the exit status.
-                self._keeper.loop.after(self._keeper.policy.return_grace, lambda: self._miss_shim(ward, epoch))
-            else:
-                self._follow_alone(ward, epoch, pid)
-
-    def _miss_shim(self, ward: Ward, epoch: Epoch) -> None:
-        if ward.shim is None and ward.pidfd is None and ward.epoch == epoch and ward.pid is not None:
-            self._follow_alone(ward, epoch, ward.pid)
-
-    def _follow_alone(self, ward: Ward, epoch: Epoch, pid: int) -> None:
-        try:
-            ward.pidfd = pidfd = os.pidfd_open(pid)
-        except ProcessLookupError:
-            self._end(ward, epoch, None, "")
-            return
-
-        def ended() -> None:
-            self._stop_following(ward)
-            self._end(ward, epoch, None, "")
-
-        self._keeper.loop.watch(pidfd, ended)
-
-    def _stop_following(self, ward: Ward) -> None:
-        if ward.pidfd is not None:
-            self._keeper.loop.unwatch(ward.pidfd)
-            os.close(ward.pidfd)
-            ward.pidfd = None
-
-    def _end(self, ward: Ward, epoch: Epoch, status: int | None, last_words: str) -> None:
-        """A life's process is gone: a last look at its pulse, then the cause."""
-        ward.woken = False
-        self.look(ward)
-        before = ward.oom_kills_before
-        host_kills = vmstat_oom_kills() - before if before is not None else 0
-        group_kills = ward.group.oom_kills() if ward.group is not None else None
-        ending = classify(status, ward.raised, OomEvidence(group_kills, host_kills), last_words)
-        if ward.group is not None:
-            ward.group.remove()
-            ward.group = None
-        self._keeper.tell(events.LifeEnded(ward.member, epoch, ending))
 
     def _return(self, connection: Connection, request: messages.ReturnRequest, descriptors: list[int]) -> None:
         keeper, member = self._keeper, request.member
@@ -140,9 +86,9 @@ class Ears:
         for index, descriptor in zip(request.slots, descriptors[1:], strict=True):
             keeper.shelf.put(member, request.epoch, index, descriptor)
         self.find_copies(member)
-        if view is None or view.phase is Phase.RETURNING:
+        if view is None or view.phase is Phase.RETURNING or view.epoch < request.epoch:
             keeper.tell(events.LifeFound(member, request.epoch, request.pid))
-        self.follow(ward, request.epoch, request.pid)
+        self._eyes.follow(ward, request.epoch, request.pid)
         connection.send(messages.Returned())
 
     def _slot(self, connection: Connection, request: messages.SlotRequest, descriptors: list[int]) -> None:
@@ -178,13 +124,13 @@ class Ears:
 
     def _leave(self, connection: Connection, note: messages.LeaveNote, descriptors: list[int]) -> None:
         ward = self._ward_of(connection)
-        self.look(ward)
+        self._eyes.look(ward)
         self._keeper.tell(events.LifeLeft(ward.member, ward.epoch))
         connection.send(messages.Done("left in peace"))
 
     def _deposit(self, connection: Connection, request: messages.DepositRequest, descriptors: list[int]) -> None:
         ward = self._ward_of(connection)
-        self.look(ward)
+        self._eyes.look(ward)
         self._keeper.tell(events.DepositAsked(self._keeper.ticket(connection), ward.member))
 
     def _ward_of(self, connection: Connection) -> Ward:
@@ -206,7 +152,7 @@ class Ears:
         ward = keeper.ward(member)
         self._members[connection] = member
         ward.shim = connection
-        self._stop_following(ward)
+        self._eyes.stop(ward)
         held = list(descriptors)
         if note.pulse:
             pulse = held.pop(0)
@@ -228,9 +174,9 @@ class Ears:
         if note.pid is not None:
             ward.group = LifeGroup.of(note.pid)
             self._keeper.tell(events.LifeFound(ward.member, note.epoch, note.pid))
-            self.follow(ward, note.epoch, note.pid)
+            self._eyes.follow(ward, note.epoch, note.pid)
         elif note.status is not None:
-            self._end(ward, note.epoch, note.status, note.last_words)
+            self._eyes.end(ward, note.epoch, note.status, note.last_words)
 
     def _lose_shim(self, ward: Ward) -> None:
         """The shim ended: in order where its member is at rest; else it was killed, and its program is watched
@@ -243,7 +189,7 @@ class Ears:
             self._keeper.tell(events.LifeEnded(ward.member, ward.epoch, not_started("its shim died")))
         else:
             self._keeper.warn(ward.member, "its shim is gone; it is watched without one until its next life")
-            self._follow_alone(ward, ward.epoch, ward.pid)
+            self._eyes.follow_alone(ward, ward.epoch, ward.pid)
 
     def _life_started(self, connection: Connection, note: messages.LifeStartedNote, descriptors: list[int]) -> None:
         ward = self._shim_ward(connection)
@@ -252,8 +198,7 @@ class Ears:
         if ward.group is not None and not ward.group.add(note.pid):
             ward.group.remove()
             ward.group = None
-        ward.oom_kills_before = vmstat_oom_kills()
-        self.follow(ward, note.epoch, note.pid)
+        self._eyes.follow(ward, note.epoch, note.pid)
 
     def _life_not_started(
         self, connection: Connection, note: messages.LifeNotStartedNote, descriptors: list[int]
@@ -262,7 +207,7 @@ class Ears:
         self._keeper.tell(events.LifeEnded(member, note.epoch, not_started(note.text)))
 
     def _life_exited(self, connection: Connection, note: messages.LifeExitedNote, descriptors: list[int]) -> None:
-        self._end(self._shim_ward(connection), note.epoch, note.status, note.last_words)
+        self._eyes.end(self._shim_ward(connection), note.epoch, note.status, note.last_words)
 
     def _shim_ward(self, connection: Connection) -> Ward:
         """The member of this shim. Raises `KeeperError` where the connection is no shim's, or no more."""
@@ -272,50 +217,20 @@ class Ears:
             raise KeeperError("this connection is no living member's shim")
         return ward
 
+    # What an earlier keeper left
+
     def find_processes(self, records: Iterable[MemberRecord]) -> None:
         """Follow the processes of lives that began under an earlier keeper and still run."""
         for record in records:
             pid = self._keeper.remembered_process(record.name, record.epoch)
             if record.phase in LIVING and pid is not None:
                 self._keeper.tell(events.LifeFound(record.name, record.epoch, pid))
-                self.follow(self._keeper.ward(record.name), record.epoch, pid)
+                self._eyes.follow(self._keeper.ward(record.name), record.epoch, pid)
 
     def find_copies(self, member: MemberName) -> None:
         """Tell of the copies of a member that the journal does not know: it may have been lost."""
         if self._keeper.machine.view(member) is None:
             self._hands.list_copies(member)
-
-    # Pulses
-
-    def look_at_all(self) -> None:
-        """Read the pulse of every member that lives."""
-        for ward in tuple(self._keeper.wards.values()):
-            self.look(ward)
-
-    def look(self, ward: Ward) -> None:
-        """Tell the machine what moved in a member's pulse."""
-        if ward.woken:
-            return
-        before = ward.pulse
-        pulse = ward.read_pulse()
-        if pulse is None:
-            return
-        if pulse.sequence and (before is None or before.sequence != pulse.sequence):
-            newest = self._keeper.shelf.newest(ward.member, ward.epoch)
-            if newest is not None:
-                self._keeper.tell(events.CommitSealed(ward.member, newest.commit, newest.image_bytes))
-        if before is None or (before.beats, before.unsealed) != (pulse.beats, pulse.unsealed):
-            self._keeper.tell(
-                events.ProgramBeat(
-                    ward.member,
-                    ward.epoch,
-                    pulse.beats,
-                    Span(pulse.gap),
-                    Step(pulse.step),
-                    Instant(pulse.first_beat_at) or None,
-                    pulse.unsealed,
-                )
-            )
 
 
 def group_name(member: MemberName, epoch: Epoch) -> str:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from goldthread.errors import CommitDamaged, GoldthreadError
 from goldthread.keeper.cause import not_started
+from goldthread.keeper.eyes import Eyes
 from goldthread.keeper.keeper import Keeper
 from goldthread.keeper.loop import now
 from goldthread.keeper.memory import refuse_without_room
@@ -57,8 +58,9 @@ _AT_REST: Final = frozenset({Phase.ENDED, Phase.DOWN, Phase.LIMBO})
 
 
 class Hands:
-    def __init__(self, keeper: Keeper) -> None:
+    def __init__(self, keeper: Keeper, eyes: Eyes) -> None:
         self._keeper = keeper
+        self._eyes = eyes
         self._do: dict[type[Any], Callable[[Any], None]] = {
             orders.Persist: self._persist,
             orders.StartProgram: self._start_program,
@@ -249,13 +251,17 @@ class Hands:
     def _admit(self, order: orders.Admit) -> None:
         keeper = self._keeper
         asker = keeper.asker(order.ticket)
-        if asker is None:
-            return
         ward = keeper.ward(order.member)
+        if ward.epoch != order.epoch:
+            ward.begin(order.epoch)
+        view = keeper.machine.view(order.member)
+        if view is not None and view.pid is not None:
+            self._eyes.follow(ward, order.epoch, view.pid)
+        if asker is None or not asker.open:
+            return
         ward.program = asker
         pulse = make_pulse()
         ward.hold_pulse(pulse)
-        view = keeper.machine.view(order.member)
         if view is not None and view.deposited is not None:
             ward.say_deposited(view.deposited.step)
         if ward.shim is not None:

@@ -27,6 +27,7 @@ from goldthread.keeper.cgroup import clear_groups
 from goldthread.keeper.commands import Commands
 from goldthread.keeper.door import Connection, Door
 from goldthread.keeper.ears import Ears, group_name
+from goldthread.keeper.eyes import Eyes
 from goldthread.keeper.hands import Hands
 from goldthread.keeper.journal import Journal
 from goldthread.keeper.keeper import Keeper
@@ -113,16 +114,16 @@ def _keep(home: Home, starter: _Starter) -> int:
     _detach(home)
     raise_limit()
     loop = Loop()
-    keeper, ears, door = _build(home, loop)
+    keeper, eyes, door = _build(home, loop)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: loop.from_thread(lambda: _end_in_order(keeper, ears)))
+        signal.signal(number, lambda *_: loop.from_thread(lambda: _end_in_order(keeper, eyes)))
     door.open()
     starter.tell("ready")
     _end_with_home(home, lock, loop)
     log.info("keeper %s of %s, process %d, begins", VERSION, home.path, os.getpid())
 
     def tick() -> None:
-        ears.look_at_all()
+        eyes.look_at_all()
         keeper.tell(Ticked())
 
     loop.run(keeper.machine.deadline, tick)
@@ -176,7 +177,7 @@ def _detach(home: Home) -> None:
     os.close(said)
 
 
-def _build(home: Home, loop: Loop) -> tuple[Keeper, Ears, Door]:
+def _build(home: Home, loop: Loop) -> tuple[Keeper, Eyes, Door]:
     """Make the parts of a keeper and bring back what the journal remembers."""
     policy = config.load(home.path)
     journal, set_aside = Journal.open(home.journal)
@@ -189,10 +190,11 @@ def _build(home: Home, loop: Loop) -> tuple[Keeper, Ears, Door]:
     machine = Machine.recover(policy, records, journal.newest_lives(), rebooted=rebooted, now=now())
     journal.begin(boot, os.getpid(), VERSION, time.time())
     keeper = Keeper(home, policy, loop, journal, vault, machine)
-    hands = Hands(keeper)
+    eyes = Eyes(keeper)
+    hands = Hands(keeper, eyes)
     keeper.obey = hands.obey
-    ears = Ears(keeper, hands)
-    commands = Commands(keeper, ears)
+    ears = Ears(keeper, hands, eyes)
+    commands = Commands(keeper, eyes)
     if set_aside:
         keeper.warn(None, f"the journal was damaged and is set aside as {set_aside}; a new one is begun")
     clear_groups(home.path, [group_name(record.name, record.epoch) for record in records])
@@ -207,12 +209,12 @@ def _build(home: Home, loop: Loop) -> tuple[Keeper, Ears, Door]:
         commands.gone(connection)
 
     door = Door(home, loop, lambda connection, message, held: hear[type(message)](connection, message, held), gone)
-    return keeper, ears, door
+    return keeper, eyes, door
 
 
-def _end_in_order(keeper: Keeper, ears: Ears) -> None:
+def _end_in_order(keeper: Keeper, eyes: Eyes) -> None:
     """A signal or a shutdown: deposit what is newest and end; programs are left alone."""
-    ears.look_at_all()
+    eyes.look_at_all()
     keeper.tell(KeeperStopAsked(_NOBODY, stop_members=False, leave_members=True))
 
 

@@ -80,6 +80,7 @@ class Shim:
         self._last_words = b""
         self._pulse: int | None = None
         self._slots: dict[tuple[Epoch, int], int] = {}
+        self._dismissed = False
         self._ending = False
 
     def run(self) -> None:
@@ -158,6 +159,8 @@ class Shim:
             case ReleaseSlot(epoch=epoch, index=index):
                 self._release((epoch, index))
             case EndShim():
+                # A program that left in peace may still have to end: its output is kept until then.
+                self._dismissed = True
                 self._ending = self._program is None
 
     def _release(self, place: tuple[Epoch, int]) -> None:
@@ -240,6 +243,7 @@ class Shim:
             _signal_group(program.pid, signal.SIGKILL)
         self._status = program.wait()
         self._program = None
+        self._ending = self._dismissed
         self._say(LifeExitedNote(self._epoch, self._status, self._words()))
 
     def _words(self) -> str:

@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass, field
 from mmap import mmap
 
-from goldthread.keeper.cgroup import LifeGroup
+from goldthread.keeper.cgroup import LifeGroup, vmstat_oom_kills
 from goldthread.keeper.door import Connection
 from goldthread.names import Epoch, Instant, MemberName, Step
 from goldthread.report import Ending
@@ -54,7 +54,7 @@ class Ward:
         """Turn to a new life: what is known of the one before is let go."""
         self.epoch = epoch
         self.raised = None
-        self.oom_kills_before = None
+        self.oom_kills_before = vmstat_oom_kills()
         self.pid = None
         self.program = None
         self.drop_pulse()
