@@ -6,7 +6,9 @@ import os
 import signal
 import sqlite3
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from processes import command_lines, end_processes_of
 from stage import STEPS, WALK, Stage, run_python, undisturbed, wait_gone
@@ -146,6 +148,76 @@ def test_stopped_keeper_stays_stopped(stage: Stage) -> None:
     while command_lines(stage.home):
         time.sleep(0.01)
     assert (stage.home.vault / WALK).exists()
+
+
+def test_life_that_the_journal_missed_ended_unseen(stage: Stage) -> None:
+    """The disk was full when life 2 began, and it died while no keeper was there: its commits are used all the same."""
+    stage.hold_at(10)
+    stage.run(STEPS)
+    stage.until_step(10)
+    before = journal_now(stage.home)
+    stage.hold_at(20)
+    stage.kill()
+    member = stage.until_step(20, 2)
+    assert member.pid is not None
+    with keeper_killed_with(stage, before):
+        program = os.pidfd_open(member.pid)
+        os.kill(member.pid, signal.SIGKILL)
+        wait_gone(program)
+    stage.until_step(20, 3)
+    assert stage.end_digest() == undisturbed(STEPS)
+    third = stage.lives()[-1]
+    assert third.epoch == 3 and third.restored is not None and third.restored.epoch == 2
+
+
+def test_life_that_the_journal_missed_goes_on(stage: Stage) -> None:
+    """The journal knows that life 1 ended in peace, and nothing of life 2: it is no stranger to be killed."""
+    stage.run(10)
+    stage.until_ended()
+    before = journal_now(stage.home)
+    stage.hold_at(20)
+    stage.run(STEPS)
+    member = stage.until_step(20, 2)
+    with keeper_killed_with(stage, before):
+        pass
+    after = stage.until_step(20, 2)
+    assert after.pid == member.pid
+    assert stage.end_digest() == undisturbed(STEPS)
+
+
+def test_a_lost_journal_leaves_no_shim_behind(stage: Stage) -> None:
+    """The next keeper does not know that the shim's program is restarted by it; the program's end ends it too."""
+    stage.hold_at(10)
+    stage.run(STEPS)
+    stage.until_step(10)
+    with keeper_killed_with(stage, None):
+        pass
+    stage.until_step(10)
+    assert stage.end_digest() == undisturbed(STEPS)
+    while b"goldthread.keeper.shim" in b"".join(command_lines(stage.home)):
+        time.sleep(0.01)
+
+
+def journal_now(home: Home) -> bytes:
+    with sqlite3.connect(home.journal) as journal:
+        copy = bytes(journal.serialize())
+    journal.close()
+    return copy
+
+
+@contextmanager
+def keeper_killed_with(stage: Stage, journal: bytes | None) -> Iterator[None]:
+    """Stop the keeper for the time of the block; then kill it, and let the next one find an older journal, or none."""
+    pid = stage.report().pid
+    os.kill(pid, signal.SIGSTOP)
+    yield
+    for path in stage.home.path.glob(f"{stage.home.journal.name}*"):
+        path.unlink()
+    if journal is not None:
+        stage.home.journal.write_bytes(journal)
+    gone = os.pidfd_open(pid)
+    os.kill(pid, signal.SIGKILL)
+    wait_gone(gone)
 
 
 ALONE = """

@@ -67,7 +67,8 @@ def _is_returning(member: Member) -> bool:
 
 def on_found(member: Member, event: events.LifeFound) -> None:
     record = member.record
-    if event.epoch < record.started or record.phase is Phase.ENDED:
+    is_past = record.phase is Phase.ENDED and event.epoch <= record.epoch
+    if event.epoch < record.started or is_past:
         _fence(member, event.epoch)
     elif event.epoch > record.epoch:
         _adopt(member, event.epoch, event.pid)
