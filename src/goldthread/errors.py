@@ -7,6 +7,7 @@
     │   └── MemberTaken       another living process has this name
     ├── KeeperError           the keeper of this host cannot be reached, or cannot do what was asked
     │   ├── KeeperUnreachable no keeper answers, and none could be started
+    │   │   └── KeeperSilent  one lives and does not answer: it is stopped, or the host is too busy
     │   ├── OtherVersion      the keeper speaks another protocol
     │   └── NoRoom            the memory or the disk is too small; says how much is needed and free
     ├── Fenced                a newer life of this member exists: stop now, never retry
@@ -26,6 +27,7 @@ __all__ = [
     "Fenced",
     "GoldthreadError",
     "KeeperError",
+    "KeeperSilent",
     "KeeperUnreachable",
     "MemberTaken",
     "NoRoom",
@@ -71,6 +73,10 @@ class KeeperError(GoldthreadError):
 
 class KeeperUnreachable(KeeperError):
     """No keeper answers, and none could be started."""
+
+
+class KeeperSilent(KeeperUnreachable):
+    """A keeper lives and does not answer, so no other can be started: it is stopped, or the host is too busy."""
 
 
 class OtherVersion(KeeperError):

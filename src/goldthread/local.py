@@ -21,7 +21,14 @@ from typing import Any, Final
 import msgspec
 
 from goldthread import errors
-from goldthread.errors import GoldthreadError, KeeperError, KeeperUnreachable, OtherVersion, UsageError
+from goldthread.errors import (
+    GoldthreadError,
+    KeeperError,
+    KeeperSilent,
+    KeeperUnreachable,
+    OtherVersion,
+    UsageError,
+)
 from goldthread.names import MemberName
 from goldthread.version import VERSION
 from goldthread.wire.codec import Decoder, encode
@@ -236,7 +243,8 @@ def error_of(refused: Refused) -> GoldthreadError:
 def connect(home: Home, role: str) -> Channel:
     """Open a connection to the keeper of `home`.
 
-    Raises `KeeperUnreachable` where none answers, `OtherVersion` where it speaks another protocol.
+    Raises `KeeperUnreachable` where none is there, `KeeperSilent` where it does not answer, `OtherVersion` where it
+    speaks another protocol.
     """
     stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     folder = None
@@ -257,8 +265,9 @@ def connect(home: Home, role: str) -> Channel:
         answer, _ = channel.ask(Hello(PROTOCOL, VERSION, role), timeout=_START_SECONDS)
     except TimeoutError:
         channel.close()
-        raise KeeperUnreachable(
-            f"the keeper in {home.path} does not answer", hint="it may be stopped or very busy; see its keeper.log"
+        raise KeeperSilent(
+            f"the keeper in {home.path} lives and does not answer",
+            hint="programs go on; it may be stopped (kill -CONT wakes it) or the host very busy; see its keeper.log",
         ) from None
     except BaseException:
         channel.close()
@@ -293,7 +302,10 @@ def start_keeper(home: Home) -> None:
     try:
         starting = keeper_starting(home)
         _, said = starting.communicate(timeout=_START_SECONDS)
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired as error:
+        text = f"the keeper could not be started: it was not there after {_START_SECONDS:.0f} s"
+        raise KeeperUnreachable(text, hint=f"see {home.log}") from error
+    except OSError as error:
         raise KeeperUnreachable(f"the keeper could not be started: {error}", hint=f"see {home.log}") from error
     if starting.returncode != 0:
         words = said.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
@@ -304,6 +316,8 @@ def reach_keeper(home: Home, role: str) -> Channel:
     """Connect to the keeper of `home`; start one where there is none."""
     try:
         return connect(home, role)
+    except KeeperSilent:
+        raise
     except KeeperUnreachable:
         start_keeper(home)
         return connect(home, role)

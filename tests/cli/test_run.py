@@ -267,3 +267,10 @@ def test_an_export_that_cannot_be_is_refused_in_words(shell: Shell) -> None:
     refused = shell("export", "count", "nowhere/x.safetensors")
     assert refused.returncode == 2
     assert "no folder that you may write to" in refused.stderr
+
+
+def test_logs_of_a_member_that_wrote_nothing_are_empty(shell: Shell) -> None:
+    """It is known, and silent: that is no error."""
+    assert shell("run", "--name", "mute", "--", "true").returncode == 0
+    done = shell("logs", "mute")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import socket
 import subprocess
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from processes import end_processes_of
 from stage import STEPS, WALK, Stage, run_python, undisturbed
 
-from goldthread.errors import KeeperUnreachable, OtherVersion, UsageError
+from goldthread import local
+from goldthread.cli.keeper import keeper
+from goldthread.cli.status import status
+from goldthread.errors import KeeperSilent, KeeperUnreachable, OtherVersion, UsageError
 from goldthread.local import Home, connect, reach_keeper
 from goldthread.report import Phase
 from goldthread.wire.codec import encode
@@ -419,3 +424,20 @@ def test_home_on_a_full_disk(stage: Stage) -> None:
     finally:
         end_processes_of(stage.home)
         subprocess.run(["umount", "--lazy", stage.home.path], check=True)
+
+
+def test_a_stopped_keeper_is_not_taken_for_none(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One lives and is silent: nobody is told that none runs, and no other is started."""
+    pid = stage.report().pid
+    monkeypatch.setattr(local, "_START_SECONDS", 0.2)
+    os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(KeeperSilent):
+        connect(stage.home, "command")
+    with pytest.raises(KeeperSilent):
+        reach_keeper(stage.home, "command")
+    said = CliRunner().invoke(status)
+    assert "lives and does not answer" in said.output and "no keeper runs" not in said.output
+    assert isinstance(CliRunner().invoke(keeper, ["stop"]).exception, KeeperSilent)
+    os.kill(pid, signal.SIGCONT)
+    monkeypatch.undo()
+    assert stage.report().pid == pid

@@ -105,4 +105,5 @@ def _status_of(arguments: list[str]) -> int:
 
 def _as_ours(sentence: str) -> str:
     """Click's sentences begin with a capital and end with a full stop, ours do not."""
+    sentence = sentence.replace("is not a valid integer range", "is not a whole number")
     return (sentence[:1].lower() + sentence[1:]).rstrip(".")

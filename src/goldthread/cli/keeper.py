@@ -9,7 +9,7 @@ import click
 from goldthread.cli.arguments import json_option
 from goldthread.cli.asking import report_of, say_done
 from goldthread.cli.screen import amount, lasting, print_json, progress
-from goldthread.errors import KeeperUnreachable
+from goldthread.errors import KeeperSilent, KeeperUnreachable
 from goldthread.local import Home, connect, reach_keeper
 from goldthread.wire.messages import KeeperStopRequest
 
@@ -39,6 +39,8 @@ def stop(stop_members: bool) -> int:
     """Stop the keeper. Newest commits go to the vault first."""
     try:
         channel = connect(Home.default(), "command")
+    except KeeperSilent:
+        raise
     except KeeperUnreachable:
         click.echo("no keeper runs")
         return 0

@@ -31,7 +31,7 @@ def logs(member: MemberName, follow: bool, lines: int | None, only: str | None, 
     No keeper is needed. With --json each piece is one line: its wall time, its stream, and its text.
     """
     path = Home.default().output(member)
-    if not path.exists():
+    if not path.parent.is_dir():
         raise UsageError(
             f"nothing is kept of what {member} wrote",
             hint="only programs started by goldthread run have a log; goldthread status names the members",

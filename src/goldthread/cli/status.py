@@ -16,8 +16,8 @@ import msgspec
 
 from goldthread.cli.arguments import MEMBER, json_option
 from goldthread.cli.asking import report_of
-from goldthread.cli.screen import ago, amount, has_colour, paint, print_json, print_table, size
-from goldthread.errors import KeeperUnreachable, UsageError
+from goldthread.cli.screen import ago, amount, has_colour, paint, print_json, print_table, progress, size
+from goldthread.errors import KeeperSilent, KeeperUnreachable, UsageError
 from goldthread.keeper.journal import Journal
 from goldthread.local import Home, connect
 from goldthread.names import MemberName, Span
@@ -57,10 +57,13 @@ def status(member: MemberName | None, watch: bool, as_json: bool) -> int:
 
 def _show(home: Home, member: MemberName | None, as_json: bool) -> int:
     try:
-        with connect(home, "command") as channel:
+        with progress("the keeper is asked"), connect(home, "command") as channel:
             report = report_of(channel)
+    except KeeperSilent as error:
+        return _show_remembered(home, member, as_json, str(error), error.hint)
     except KeeperUnreachable:
-        return _show_remembered(home, member, as_json)
+        hint = "goldthread keeper start takes back what still runs"
+        return _show_remembered(home, member, as_json, f"no keeper runs in {home.path}", hint)
     members = [one for one in report.members if member in (None, one.name)]
     _refuse_unknown(member, bool(members), home)
     if as_json:
@@ -177,10 +180,11 @@ def _refuse_unknown(member: MemberName | None, known: bool, home: Home) -> None:
         raise UsageError(f"no member is named {member} in {home.path}", hint="goldthread status lists them")
 
 
-# Where no keeper runs
+# Where no keeper answers
 
 
-def _show_remembered(home: Home, member: MemberName | None, as_json: bool) -> int:
+def _show_remembered(home: Home, member: MemberName | None, as_json: bool, why_not: str, hint: str) -> int:
+    """What the journal knows, and why it is all that can be shown."""
     journal = Journal.look(home.journal)
     records = [] if journal is None else [one for one in journal.members() if member in (None, one.name)]
     if journal is not None:
@@ -189,13 +193,11 @@ def _show_remembered(home: Home, member: MemberName | None, as_json: bool) -> in
     if as_json:
         print_json({"keeper": None, "home": str(home.path), "members": records})
     else:
-        click.echo(
-            f"no keeper runs in {home.path}" + ("; its journal knows:" if records else ", and no member is known")
-        )
+        click.echo(why_not + ("; its journal knows:" if records else ", and no member is known"))
         for record in records:
             click.echo(f"  {remembered(record)}")
         if records:
-            click.echo("\nhint: goldthread keeper start takes back what still runs", err=True)
+            click.echo(f"\nhint: {hint}", err=True)
     return 0 if all(one.phase in (Phase.ENDED, Phase.ABSENT) for one in records) else ILL_STATUS
 
 
