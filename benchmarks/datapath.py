@@ -33,6 +33,7 @@ from goldthread.slots.slot import Slot, make_slot
 ARRAYS = 64
 SMALL_ARRAYS, SMALL_BYTES = 10_000, 4096
 REPEATS, WARM_UP = 7, 4
+RESTORES = 7
 LOOP_STEPS, LOOP_SECONDS = 4, 20.0
 WORK_TIMES = 8
 Facts = dict[str, float]
@@ -166,7 +167,7 @@ def restores(mib: int) -> dict[str, Facts]:
     found = {}
     for kind in ("new", "existing", "mapped"):
         runs = []
-        for _ in range(3):
+        for _ in range(RESTORES):
             command = [sys.executable, __file__, "--mib", str(mib), "--restore", kind, "--slot", str(descriptors[0])]
             done = subprocess.run(command, pass_fds=descriptors[:1], stdout=subprocess.PIPE, check=True)
             runs.append(json.loads(done.stdout))
