@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 from processes import command_lines, end_processes_of
 from stage import STEPS, WALK, Stage, run_python, undisturbed, wait_gone
@@ -148,6 +149,19 @@ def test_stopped_keeper_stays_stopped(stage: Stage) -> None:
     while command_lines(stage.home):
         time.sleep(0.01)
     assert (stage.home.vault / WALK).exists()
+
+
+def test_loss_of_the_shim_is_met_with_a_deposit(stage: Stage) -> None:
+    """Program and keeper may die next: what is sealed goes to the vault at once, and all that is lost is what came
+    after."""
+    stage.hold_at(10)
+    stage.run(STEPS)
+    walk = stage.until_step(10)
+    shim = Path(f"/proc/{walk.pid}/stat").read_text().rpartition(")")[2].split()[1]
+    os.kill(int(shim), signal.SIGKILL)
+    stage.until(lambda member: member.deposited is not None and member.deposited.commit.step >= 10, "a deposit")
+    end_processes_of(stage.home)
+    assert stage.end_digest() == undisturbed(STEPS)
 
 
 def test_life_that_the_journal_missed_ended_unseen(stage: Stage) -> None:

@@ -188,8 +188,7 @@ class Ears:
         if ward.pid is None:
             self._keeper.tell(events.LifeEnded(ward.member, ward.epoch, not_started("its shim died")))
         else:
-            self._keeper.warn(ward.member, "its shim is gone; it is watched without one until its next life")
-            self._eyes.follow_alone(ward, ward.epoch, ward.pid)
+            self._eyes.follow_without_shim(ward, ward.pid)
 
     def _life_started(self, connection: Connection, note: messages.LifeStartedNote, descriptors: list[int]) -> None:
         ward = self._shim_ward(connection)

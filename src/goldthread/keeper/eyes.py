@@ -17,6 +17,8 @@ __all__ = ["LIVING", "Eyes"]
 
 LIVING: Final = frozenset({Phase.RETURNING, Phase.STARTING, Phase.RUNNING, Phase.STUCK, Phase.ENDING})
 """The phases in which a process of the member may run."""
+_NOBODY: Final = 0
+"""A ticket whose answer nobody waits for."""
 
 
 class Eyes:
@@ -39,7 +41,15 @@ class Eyes:
 
     def _miss_shim(self, ward: Ward, epoch: Epoch) -> None:
         if ward.shim is None and ward.pidfd is None and ward.epoch == epoch and ward.pid is not None:
-            self.follow_alone(ward, epoch, ward.pid)
+            self.follow_without_shim(ward, ward.pid)
+
+    def follow_without_shim(self, ward: Ward, pid: int) -> None:
+        """Go on without a shim that should be there. One holder of the slots is gone, so the newest commit goes to
+        the vault now."""
+        self._keeper.warn(ward.member, "its shim is gone; it is watched without one until its next life")
+        self.look(ward)
+        self._keeper.tell(events.DepositAsked(_NOBODY, ward.member))
+        self.follow_alone(ward, ward.epoch, pid)
 
     def follow_alone(self, ward: Ward, epoch: Epoch, pid: int) -> None:
         """Watch a process that no shim tells of. One that is gone already has ended."""
