@@ -14,6 +14,7 @@ from pathlib import Path
 from processes import command_lines, end_processes_of
 from stage import STEPS, WALK, Stage, run_python, undisturbed, wait_gone
 
+from goldthread.keeper.cgroup import LifeGroup
 from goldthread.local import Home, connect, start_keeper
 from goldthread.policy import Budget
 from goldthread.report import EndingKind, Phase
@@ -149,6 +150,17 @@ def test_stopped_keeper_stays_stopped(stage: Stage) -> None:
     while command_lines(stage.home):
         time.sleep(0.01)
     assert (stage.home.vault / WALK).exists()
+
+
+def test_keeper_started_by_a_program_is_not_in_its_group(stage: Stage) -> None:
+    """It would die of the program's lack of memory, and the group could not be removed."""
+    stage.hold_at(10)
+    stage.run(STEPS)
+    stage.until_step(10)
+    stage.kill_keeper()
+    # The program, which beats, is faster than the shim.
+    stage.until(lambda member: member.phase is Phase.RUNNING and member.slot_bytes > 0, "the slots' return")
+    assert LifeGroup.of(stage.report().pid) is None
 
 
 def test_loss_of_the_shim_is_met_with_a_deposit(stage: Stage) -> None:

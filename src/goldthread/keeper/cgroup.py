@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 
 from xxhash import xxh3_64_hexdigest
 
-__all__ = ["LifeGroup", "Starved", "clear_groups", "starve", "vmstat_oom_kills"]
+__all__ = ["LifeGroup", "Starved", "clear_groups", "leave_life_group", "starve", "vmstat_oom_kills"]
 
 _PLACE: Final = "goldthread-"
 _STARVE_SPARE_BYTES: Final = 32 << 20
@@ -123,6 +123,14 @@ def clear_groups(home: Path, living: Collection[str] = ()) -> int:
     root = next(path for path in (present.path, *present.path.parents) if path.is_mount())
     groups = [path for place in _places(root, _place_name(home)) for path in place.iterdir() if path.is_dir()]
     return sum(LifeGroup(path, present.unified).remove() for path in groups if path.name not in living)
+
+
+def leave_life_group() -> None:
+    """A keeper that a program started is born in the group of that life; it must not end with it."""
+    group = LifeGroup.of(os.getpid())
+    if group is not None:
+        with suppress(OSError):  # Then the group outlives the life by one keeper.
+            (group.path.parent.parent / "cgroup.procs").write_text(str(os.getpid()))
 
 
 def _places(root: Path, name: str) -> list[Path]:

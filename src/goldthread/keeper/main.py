@@ -23,7 +23,7 @@ from typing import Final
 
 from goldthread import config
 from goldthread.errors import GoldthreadError, KeeperUnreachable
-from goldthread.keeper.cgroup import clear_groups
+from goldthread.keeper.cgroup import clear_groups, leave_life_group
 from goldthread.keeper.commands import Commands
 from goldthread.keeper.door import Connection, Door
 from goldthread.keeper.ears import Ears, group_name
@@ -113,6 +113,7 @@ def _keep(home: Home, starter: _Starter) -> int:
         return 0
     _detach(home)
     raise_limit()
+    leave_life_group()
     loop = Loop()
     keeper, eyes, door = _build(home, loop)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
