@@ -17,7 +17,7 @@ import msgspec
 from goldthread.report import Ending, EndingKind
 from goldthread.wire.messages import RaisedNote
 
-__all__ = ["NO_EVIDENCE", "OomEvidence", "classify", "not_started"]
+__all__ = ["NO_EVIDENCE", "OomEvidence", "classify", "not_started", "unseen"]
 
 _DETAIL_SIGNS_MOST: Final = 20_000
 _TEXT_SIGNS_MOST: Final = 500
@@ -63,13 +63,18 @@ def classify(
     if raised is not None:
         return _raised(raised, status)
     if status is None:
-        return Ending(EndingKind.UNKNOWN, "it ended unseen", fingerprint=EndingKind.UNKNOWN.value)
+        return unseen("it ended unseen")
     return _exited(status, last_words)
 
 
 def not_started(text: str) -> Ending:
     """The end of a life whose program could not be started."""
     return Ending(EndingKind.NOT_STARTED, text, fingerprint=EndingKind.NOT_STARTED.value)
+
+
+def unseen(text: str) -> Ending:
+    """The end of a life that nobody saw: what is known stands in the text."""
+    return Ending(EndingKind.UNKNOWN, text, fingerprint=EndingKind.UNKNOWN.value)
 
 
 def _raised(raised: RaisedNote, status: int | None) -> Ending:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from goldthread.errors import Fenced, GoldthreadError, KeeperError
-from goldthread.keeper.cause import not_started
+from goldthread.keeper.cause import not_started, unseen
 from goldthread.keeper.cgroup import LifeGroup
 from goldthread.keeper.door import Connection
 from goldthread.keeper.eyes import LIVING, Eyes
@@ -186,7 +186,7 @@ class Ears:
         if view is None or view.phase not in LIVING:
             return
         if ward.pid is None:
-            self._keeper.tell(events.LifeEnded(ward.member, ward.epoch, not_started("its shim died")))
+            self._keeper.tell(events.LifeEnded(ward.member, ward.epoch, unseen("its shim died")))
         else:
             self._eyes.follow_without_shim(ward, ward.pid)
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from goldthread.errors import CommitDamaged, GoldthreadError
-from goldthread.keeper.cause import not_started
+from goldthread.keeper.cause import not_started, unseen
 from goldthread.keeper.eyes import Eyes
 from goldthread.keeper.keeper import Keeper
 from goldthread.keeper.loop import now
@@ -25,7 +25,7 @@ from goldthread.keeper.shim import spawn
 from goldthread.keeper.stacks import is_stopped, take_stacks
 from goldthread.keeper.ward import Ward
 from goldthread.names import CommitId, Instant, Level, MemberName, Span
-from goldthread.report import Phase
+from goldthread.report import Ending, Phase
 from goldthread.rules import orders
 from goldthread.rules.events import (
     CommitDeposited,
@@ -118,14 +118,14 @@ class Hands:
             process.wait()
             if ward.shim_process is process:
                 ward.shim_process = None
-                self._start_in_vain(ward, "its shim ended before it began; see keeper.log")
+                self._start_in_vain(ward, unseen("its shim ended before it began; see keeper.log"))
 
         self._keeper.loop.watch(pidfd, ended)
 
-    def _start_in_vain(self, ward: Ward, text: str) -> None:
+    def _start_in_vain(self, ward: Ward, ending: Ending) -> None:
         epoch, ward.start_wanted = ward.start_wanted, None
         if epoch is not None:
-            self._keeper.tell(LifeEnded(ward.member, epoch, not_started(text)))
+            self._keeper.tell(LifeEnded(ward.member, epoch, ending))
 
     def start_wanted(self, ward: Ward) -> None:
         """Have the shim, which is here now, start the life that is wanted."""
@@ -147,7 +147,7 @@ class Hands:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(ward.pidfd, order.signal)
         else:
-            self._start_in_vain(ward, "it was stopped before it began")
+            self._start_in_vain(ward, not_started("it was stopped before it began"))
 
     def _take_stacks(self, order: orders.TakeStacks) -> None:
         ward = self._keeper.ward(order.member)
@@ -368,6 +368,7 @@ class Hands:
         for watcher in ward.watchers:
             watcher.send(note)
         if order.phase is Phase.ENDED:
+            ward.drop_pulse()
             self._let_shim_go(ward)
 
     def _let_shim_go(self, ward: Ward) -> None:

@@ -92,6 +92,11 @@ def join(name: str | None = None, *, fresh: bool = False, pickle: bool = False, 
     life = Life(member, home, cast(Joined, answer), descriptors, pickle=pickle, generators=generators)
     life._connect(channel)
     _tell(life.reason)
+    given = os.environ.get("GOLDTHREAD_MEMBER", member)
+    if given != member:
+        _tell(
+            f"this program runs as {given} and joins as {member}: the state is that of {member}, restarts are of {given}"
+        )
     return life
 
 

@@ -218,7 +218,7 @@ class Machine:
             names = ", ".join(sorted(member.record.name for member in alive))
             text = f"programs run under this keeper: {names}"
             orders.append(
-                Refuse(event.ticket, "UsageError", text, "`goldthread keeper stop --members` ends them first")
+                Refuse(event.ticket, "UsageError", text, "`goldthread keeper stop --stop-members` ends them first")
             )
             return
         self._stopping.append(event.ticket)
