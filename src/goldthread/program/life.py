@@ -95,7 +95,7 @@ def join(name: str | None = None, *, fresh: bool = False, pickle: bool = False, 
     given = os.environ.get("GOLDTHREAD_MEMBER", member)
     if given != member:
         _tell(
-            f"this program runs as {given} and joins as {member}: the state is that of {member}, restarts are of {given}"
+            f"this program runs as {given} and joins as {member}: the state is kept for {member}, restarts for {given}"
         )
     return life
 
