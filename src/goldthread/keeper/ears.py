@@ -118,6 +118,7 @@ class Ears:
     def _restored(self, connection: Connection, note: messages.RestoredNote, descriptors: list[int]) -> None:
         ward = self._ward_of(connection)
         self._keeper.tell(events.LifeRestored(ward.member, ward.epoch))
+        self._hands.make_slot_ahead(ward)
 
     def _raised(self, connection: Connection, note: messages.RaisedNote, descriptors: list[int]) -> None:
         self._ward_of(connection).raised = note

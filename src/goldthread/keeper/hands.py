@@ -62,11 +62,11 @@ class Hands:
         self._keeper = keeper
         self._eyes = eyes
         self._do: dict[type[Any], Callable[[Any], None]] = {
-            orders.Persist: self._persist,
+            orders.Persist: lambda order: keeper.persist(order.record),
             orders.StartProgram: self._start_program,
             orders.SignalProgram: self._signal_program,
             orders.TakeStacks: self._take_stacks,
-            orders.ListCopies: self._list_copies,
+            orders.ListCopies: lambda order: self.list_copies(order.member),
             orders.CheckCopy: self._check_copy,
             orders.PrepareSlot: self._prepare_slot,
             orders.Admit: self._admit,
@@ -76,21 +76,13 @@ class Hands:
             orders.TrimVault: self._trim_vault,
             orders.FreeSlots: self._free_slots,
             orders.Forget: self._forget,
-            orders.Alarm: self._alarm,
+            orders.Alarm: lambda order: keeper.alarm(order.level, order.member, order.text),
             orders.Announce: self._announce,
             orders.StopKeeper: self._stop_keeper,
         }
 
     def obey(self, order: orders.Order) -> None:
         self._do[type(order)](order)
-
-    # The journal
-
-    def _persist(self, order: orders.Persist) -> None:
-        self._keeper.persist(order.record)
-
-    def _alarm(self, order: orders.Alarm) -> None:
-        self._keeper.alarm(order.level, order.member, order.text)
 
     # Programs
 
@@ -166,9 +158,6 @@ class Hands:
 
     # Copies
 
-    def _list_copies(self, order: orders.ListCopies) -> None:
-        self.list_copies(order.member)
-
     def list_copies(self, member: MemberName) -> None:
         """Find every copy of every commit of a member, and tell the machine."""
         keeper = self._keeper
@@ -230,21 +219,30 @@ class Hands:
         return check
 
     def _prepare_slot(self, order: orders.PrepareSlot) -> None:
-        keeper, ward = self._keeper, self._keeper.ward(order.member)
-        size = max(order.bytes, keeper.shelf.largest(order.member))
+        ward = self._keeper.ward(order.member)
+        ward.slot_wanted = max(order.bytes, self._keeper.shelf.largest(order.member))
+        if ward.shim is not None:
+            # The program starts, and leaves time for it. One that was started by hand restores at this moment.
+            self.make_slot_ahead(ward)
+
+    def make_slot_ahead(self, ward: Ward) -> None:
+        """Make the slot that the life will want first, if it is not made yet."""
+        size, epoch, ward.slot_wanted = ward.slot_wanted, ward.epoch, 0
+        if not size:
+            return
 
         def made(descriptor: int) -> None:
-            if ward.epoch == order.epoch:
+            if ward.epoch == epoch:
                 ward.prepared.append(descriptor)
             else:
                 os.close(descriptor)
 
         def make() -> int:
-            refuse_without_room(size, keeper.policy.memory_free_bytes)
-            return make_slot(order.member, size)
+            refuse_without_room(size, self._keeper.policy.memory_free_bytes)
+            return make_slot(ward.member, size)
 
         # Where it fails, the program's own request will say why.
-        keeper.loop.work(make, made, lambda error: log.info("no slot was made ahead: %s", error))
+        self._keeper.loop.work(make, made, lambda error: log.info("no slot was made ahead: %s", error))
 
     # Answers
 

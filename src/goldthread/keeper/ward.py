@@ -45,6 +45,8 @@ class Ward:
     """As last read."""
     checked_until: Instant = Instant(0)
     """No background check before this, so that checks keep to their share."""
+    slot_wanted: int = 0
+    """Bytes of the slot that is to be made ahead; 0 for none."""
     prepared: list[int] = field(default_factory=list)
     """Slots made for the life to come."""
     watchers: list[Connection] = field(default_factory=list)
