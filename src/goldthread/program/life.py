@@ -33,7 +33,6 @@ from goldthread.wire.messages import (
     Joined,
     JoinRequest,
     LeaveNote,
-    RaisedNote,
     RestoredNote,
     SlotRequest,
 )
@@ -127,7 +126,7 @@ class Life:
         self._committer: int | None = None
         self._step: Step | None = joined.commit.step if joined.commit else None
         self._open = True
-        self._farewell = Farewell(self._tell_of, self._on_exit, Path(joined.stacks))
+        self._farewell = Farewell(lambda raised: self._link.tell(raised), self._on_exit, Path(joined.stacks))
         self._end_at = _step_from_environment("GOLDTHREAD_END_AT_STEP")
         self._kill_at = _step_from_environment("GOLDTHREAD_KILL_AT_STEP") if joined.epoch == 1 else None
 
@@ -320,9 +319,6 @@ class Life:
     def _on_exit(self) -> None:
         """The interpreter ends: in peace, unless an exception ends it."""
         self._leave(peaceful=not self._farewell.raised)
-
-    def _tell_of(self, raised: RaisedNote) -> None:
-        self._link.tell(raised)
 
 
 def _name_of(name: str | None) -> MemberName:

@@ -43,7 +43,6 @@ class _Place:
         self.seal = self.slot.image[SEAL_AT : SEAL_AT + 8].cast("Q")
         self.commit: CommitId | None = None
         """Of the commit that is sealed, or being written."""
-        self.payload_bytes = 0
         self.table: list[bytes] | None = None
         """The checksums of the sealed chunks; None where they are not known."""
         self.layout: object = None
@@ -111,12 +110,6 @@ class Writer:
         newest = self._newest_place()
         return None if newest is None else newest.commit
 
-    @property
-    def newest_bytes(self) -> int:
-        """The payload of the newest sealed commit."""
-        newest = self._newest_place()
-        return 0 if newest is None else newest.payload_bytes
-
     def write(self, state: object, step: Step, generators: bool) -> CommitId | None:
         """Seal one commit; None where no slot could be had.
 
@@ -162,7 +155,7 @@ class Writer:
         place.table = place.layout = None
         self._hands.wait()
         place.seal[0] = 0
-        place.commit, place.payload_bytes = header.commit, header.payload_bytes
+        place.commit = header.commit
 
         settled = self._settled if structure is self._structure else None
         copy = PayloadCopy(layout, arrays, image[HEADER_BYTES:manifest_at], held, settled)
