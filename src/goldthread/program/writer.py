@@ -18,7 +18,7 @@ from goldthread.errors import NoRoom
 from goldthread.names import CommitId, Epoch, MemberName, Step
 from goldthread.program.generators import capture_generators
 from goldthread.rules.rotation import SlotChoice, SlotState, choose_slot
-from goldthread.slots.copying import ALONE_BYTES, Hands, PayloadCopy
+from goldthread.slots.copying import ALONE_BYTES, Crew, PayloadCopy
 from goldthread.slots.layout import CHUNK_BYTES
 from goldthread.slots.pins import open_for_pins, pin_for_writing, unpin
 from goldthread.slots.slot import Slot
@@ -95,7 +95,7 @@ class Writer:
         self._structure: Structure | None = None
         self._table: list[bytes] | None = None
         self._settled: list[bool] | None = None
-        self._hands = Hands()
+        self._crew = Crew()
         self._ahead: _Place | None = None
         """For the next commit if it is of the same size: chosen while the caches are warm, three times as fast."""
 
@@ -141,7 +141,7 @@ class Writer:
 
     def close(self) -> None:
         """Give up all slots; what is sealed in them is the keeper's to free."""
-        self._hands.wait()
+        self._crew.wait()
         while self._places:
             self._places.popitem()[1].close()
 
@@ -153,7 +153,7 @@ class Writer:
         same_layout = place.layout is layout
         held = place.table if same_layout else None
         place.table = place.layout = None
-        self._hands.wait()
+        self._crew.wait()
         place.seal[0] = 0
         place.commit = header.commit
 
@@ -162,7 +162,7 @@ class Writer:
         if not same_layout:
             copy.fill_holes()
         copy.place_strided()
-        self._hands.do(len(layout.chunks), copy.copy, alone=layout.large_bytes < ALONE_BYTES)
+        self._crew.do(len(layout.chunks), copy.copy, alone=layout.large_bytes < ALONE_BYTES)
 
         table = b"".join(copy.table)
         image[manifest_at:table_at] = manifest

@@ -17,7 +17,7 @@ import numpy as np
 from goldthread.slots.layout import CHUNK_BYTES, Gather, Layout, Slice
 from goldthread.wire.image import checksum
 
-__all__ = ["ALONE_BYTES", "Hands", "PayloadCopy", "flat"]
+__all__ = ["ALONE_BYTES", "Crew", "PayloadCopy", "flat"]
 
 ALONE_BYTES: Final = 8 << 20
 """Measured: starting a thread costs about 0.1 ms, what it saves below this size."""
@@ -37,7 +37,7 @@ def flat(array: Array) -> Array | None:
     return None
 
 
-class Hands:
+class Crew:
     """Does pieces of work in this thread, and in a second one where there is much of it."""
 
     def __init__(self) -> None:

@@ -23,7 +23,7 @@ from typing import Any, Final
 import numpy as np
 
 from goldthread.errors import CommitDamaged, DoesNotFit
-from goldthread.slots.copying import ALONE_BYTES, Hands, flat
+from goldthread.slots.copying import ALONE_BYTES, Crew, flat
 from goldthread.slots.leaves import FACTORIES
 from goldthread.slots.nodes import Node, form_place, parse
 from goldthread.slots.structure import dtype_from
@@ -136,7 +136,7 @@ class Rebuilder:
                 np.copyto(target, source)
 
         alone = sum(source.nbytes for _, source, _, _ in self._fills) < ALONE_BYTES
-        Hands().do(len(self._fills), copy, alone=alone)
+        Crew().do(len(self._fills), copy, alone=alone)
         self._fills = []
 
     def children(self, node: Node, place: str) -> list[Any]:
