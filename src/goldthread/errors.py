@@ -10,6 +10,9 @@
     │   │   └── KeeperSilent  one lives and does not answer: it is stopped, or the host is too busy
     │   ├── OtherVersion      the keeper speaks another protocol
     │   └── NoRoom            the memory or the disk is too small; says how much is needed and free
+    ├── PartnerError          they: what came from another keeper cannot be right, or that keeper refuses
+    │   └── PartnerUnreachable it does not answer
+    ├── LeaseUnavailable      the lease store does not answer in time
     ├── Fenced                a newer life of this member exists: stop now, never retry
     ├── CommitDamaged         the bytes of a commit are not those that were sealed
     └── NothingToRestore      a commit should be there, and none is whole
@@ -29,10 +32,13 @@ __all__ = [
     "KeeperError",
     "KeeperSilent",
     "KeeperUnreachable",
+    "LeaseUnavailable",
     "MemberTaken",
     "NoRoom",
     "NothingToRestore",
     "OtherVersion",
+    "PartnerError",
+    "PartnerUnreachable",
     "UsageError",
 ]
 
@@ -87,6 +93,22 @@ class OtherVersion(KeeperError):
 
 class NoRoom(KeeperError):
     """Memory or disk is too small for what was asked; the last commits stay."""
+
+
+class PartnerError(GoldthreadError):
+    """What came from another keeper cannot be right, or that keeper refuses."""
+
+
+class PartnerUnreachable(PartnerError):
+    """The other keeper does not answer."""
+
+    retryable = True
+
+
+class LeaseUnavailable(GoldthreadError):
+    """The lease store did not answer in time, or answered that it cannot. What was asked may still be done."""
+
+    retryable = True
 
 
 class Fenced(GoldthreadError):

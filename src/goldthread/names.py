@@ -12,6 +12,7 @@ __all__ = [
     "CommitId",
     "Epoch",
     "Instant",
+    "KeeperId",
     "Level",
     "MemberName",
     "Span",
@@ -26,6 +27,10 @@ MemberName = NewType("MemberName", str)
 
 Epoch = NewType("Epoch", int)
 """The number of a life of a member: 1, 2, 3 ... It never decreases; 0 stands for "no life yet"."""
+
+KeeperId = NewType("KeeperId", str)
+"""The lasting identity of a keeper: 32 hexadecimal digits, drawn when its home is made. Its key proves it, and may
+be changed; the identity stays."""
 
 Step = NewType("Step", int)
 """How far the program has come, in its own counting; zero or more."""
@@ -82,5 +87,7 @@ class Level(Enum):
 
     SEALED = "sealed"
     """In a slot, in the memory of its owner."""
+    HELD = "held"
+    """In the memory of the holder, on another host."""
     DEPOSITED = "deposited"
     """In the vault."""

@@ -31,7 +31,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """All numbers of one keeper.
 
     Relations that must hold: `tick < hang_floor`, `restart_delay <= restart_delay_most`,
-    `deposit_retry <= deposit_every`, `vault_keep >= 2` (the newest is never overwritten before a newer one is whole).
+    `deposit_retry <= deposit_every`, `vault_keep >= 2` (the newest is never overwritten before a newer one is whole),
+    `3 beat_every <= promise` and `3 lease_every <= lease` (one lost message stops nobody).
     """
 
     tick: Span = milliseconds(100)
@@ -88,6 +89,42 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     memory_free_bytes: int = 256 << 20
     """A slot that would leave less than this much memory available is refused."""
 
+    beat_every: Span = milliseconds(200)
+    """How often a keeper sends a beat to each partner."""
+
+    silent_phi: float = 8.0
+    """A partner is silent when its silence has a chance of 1 in 10**phi, by the history of its beats ..."""
+
+    late_phi: float = 2.0
+    """... and late from this phi on."""
+
+    beat_deviation: Span = milliseconds(100)
+    """The least standard deviation that the beats of a partner are credited with."""
+
+    promise: Span = milliseconds(1500)
+    """How long a holder promises, with each answer to a beat, not to take over."""
+
+    lease: Span = milliseconds(1500)
+    """How long a lease vouches for a life after its last renewal was sent."""
+
+    lease_every: Span = milliseconds(400)
+    """How often a lease is renewed, and how often a challenger looks at it."""
+
+    lease_answer: Span = seconds(1)
+    """A lease store that has not answered by then is out of reach."""
+
+    clock_margin: Span = milliseconds(150)
+    """What a challenger waits beyond every promise and lease, for clocks that run at different rates."""
+
+    freeze_most: Span = seconds(30)
+    """How long a life that nobody vouches for stays stopped before it is ended."""
+
+    partner_grace: Span = seconds(10)
+    """How long a silent partner is waited for before its members seek another holder."""
+
+    hold_retry: Span = seconds(2)
+    """The wait after a copy could not be sent to the holder."""
+
     def __post_init__(self) -> None:
         self._refuse_unless(0 < self.tick < self.hang_floor, "tick must be above 0 and below hang_floor")
         self._refuse_unless(1 <= self.slow_factor <= self.hang_factor, "1 <= slow_factor <= hang_factor must hold")
@@ -103,6 +140,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         self._refuse_unless(self.vault_keep >= 2, "vault_keep must be 2 or more")
         self._refuse_unless(self.slots_per_member >= 2, "slots_per_member must be 2 or more")
         self._refuse_unless(0 < self.check_share <= 1, "check_share must be above 0 and at most 1")
+        self._refuse_unless(0 < 3 * self.beat_every <= self.promise, "promise must be at least three times beat_every")
+        self._refuse_unless(0 < 3 * self.lease_every <= self.lease, "lease must be at least three times lease_every")
+        self._refuse_unless(0 < self.late_phi < self.silent_phi, "late_phi must be above 0 and below silent_phi")
+        self._refuse_unless(self.clock_margin > 0, "clock_margin must be above 0")
 
     @staticmethod
     def _refuse_unless(holds: bool, sentence: str) -> None:

@@ -15,11 +15,15 @@ __all__ = [
     "AlarmLevel",
     "AlarmReport",
     "CommitReport",
+    "Contact",
     "Ending",
     "EndingKind",
+    "Guard",
+    "HolderState",
     "KeeperReport",
     "LifeReport",
     "MemberReport",
+    "OwnerState",
     "Phase",
     "PhaseTime",
     "Vitals",
@@ -60,6 +64,59 @@ class Phase(Enum):
     """It died, the restart budget is spent; its state is kept."""
     ENDED = "ended"
     """It finished, or was stopped by its user."""
+    AWAY = "away"
+    """Its newest life is another keeper's. What is here is an old copy."""
+
+
+class OwnerState(Enum):
+    """How far a member's copy elsewhere has come, as its owner sees it."""
+
+    SEEKING = "seeking"
+    """No keeper holds it; one is looked for. The state of members without any bond."""
+    SYNCING = "syncing"
+    """A holder is chosen and has no whole copy yet."""
+    BONDED = "bonded"
+    """The holder has a whole copy."""
+    ALONE = "alone"
+    """The holder is silent: what it holds cannot be counted on."""
+    FENCED = "fenced"
+    """A newer life of the member is another keeper's."""
+    CLOSED = "closed"
+    """The member is over, and its holder need not keep it."""
+
+
+class HolderState(Enum):
+    """What a keeper does for a member that it holds for its partner."""
+
+    INVITED = "invited"
+    """Asked to hold it, nothing has come yet."""
+    SYNCING = "syncing"
+    """The first copy is on its way."""
+    BONDED = "bonded"
+    """A whole copy is here."""
+    DOUBTING = "doubting"
+    """The owner is silent, or has given the member up: whether it may be taken over is being found out."""
+    CLAIMING = "claiming"
+    """The lease is being claimed. No promise is given any more."""
+
+
+class Guard(Enum):
+    """What keeps two lives of one member apart, by its owner's word."""
+
+    NONE = "none"
+    """No keeper takes it over but by a person's decision."""
+    LEASE = "lease"
+    """A life goes on while its lease or its partner's promise vouches for it."""
+    PROMISE = "promise"
+    """There is no lease store, and the terms say yield: a life goes on while its partner's promise vouches for it."""
+
+
+class Contact(Enum):
+    """How lately a partner was heard."""
+
+    FRESH = "fresh"
+    LATE = "late"
+    SILENT = "silent"
 
 
 class EndingKind(Enum):
@@ -74,6 +131,12 @@ class EndingKind(Enum):
     STOPPED = "stopped"
     HOST_RESTARTED = "host restarted"
     NOT_STARTED = "could not be started"
+    UNVOUCHED = "nobody vouched for it"
+    """Neither its lease nor its partner's promise could be renewed: it was stopped before another life could begin."""
+    HANDED_OVER = "handed over"
+    """It was ended here so that the partner runs the next life."""
+    FENCED = "fenced"
+    """A newer life of the member is another keeper's."""
     UNKNOWN = "unknown"
 
 

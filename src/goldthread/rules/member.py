@@ -39,19 +39,20 @@ KILL: Final = 9
 TERM: Final = 15
 
 _P = Phase
-_AFTER_DEATH = frozenset({_P.STARTING, _P.WAITING, _P.DOWN, _P.LIMBO, _P.ENDED})
+_AFTER_DEATH = frozenset({_P.STARTING, _P.WAITING, _P.DOWN, _P.LIMBO, _P.ENDED, _P.AWAY})
 
 TRANSITIONS: Final[dict[Phase, frozenset[Phase]]] = {
-    _P.ABSENT: frozenset({_P.STARTING, _P.DOWN}),
+    _P.ABSENT: frozenset({_P.STARTING, _P.DOWN, _P.AWAY}),
     _P.RETURNING: frozenset({_P.RUNNING, _P.ENDING}) | _AFTER_DEATH,
     _P.STARTING: frozenset({_P.RUNNING, _P.ENDING}) | _AFTER_DEATH,
     _P.RUNNING: frozenset({_P.STUCK, _P.ENDING}) | _AFTER_DEATH,
     _P.STUCK: frozenset({_P.RUNNING, _P.ENDING}) | _AFTER_DEATH,
     _P.ENDING: frozenset({_P.RUNNING}) | _AFTER_DEATH,
-    _P.WAITING: frozenset({_P.STARTING, _P.RUNNING, _P.ENDED}),
-    _P.DOWN: frozenset({_P.STARTING, _P.RUNNING}),
-    _P.LIMBO: frozenset({_P.STARTING, _P.RUNNING}),
-    _P.ENDED: frozenset({_P.STARTING}),
+    _P.WAITING: frozenset({_P.STARTING, _P.RUNNING, _P.ENDED, _P.AWAY}),
+    _P.DOWN: frozenset({_P.STARTING, _P.RUNNING, _P.AWAY}),
+    _P.LIMBO: frozenset({_P.STARTING, _P.RUNNING, _P.AWAY}),
+    _P.ENDED: frozenset({_P.STARTING, _P.AWAY}),
+    _P.AWAY: frozenset({_P.STARTING}),
 }
 
 ALIVE: Final = (_P.RUNNING, _P.STARTING, _P.STUCK, _P.ENDING)

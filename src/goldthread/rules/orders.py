@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from goldthread.names import CommitId, Epoch, Instant, MemberName, Span, Step
+from goldthread.names import CommitId, Epoch, Instant, KeeperId, MemberName, Span, Step
 from goldthread.policy import Budget
-from goldthread.report import AlarmLevel, Ending, EndingKind, Phase
+from goldthread.report import AlarmLevel, Ending, EndingKind, Guard, OwnerState, Phase
+from goldthread.rules.bond_orders import BondRecord, HeldRecord
 from goldthread.rules.events import Copy
 
 __all__ = [
@@ -88,6 +89,17 @@ class MemberRecord(msgspec.Struct, frozen=True):
     """What the present life began from."""
     gap: Span
     """The longest silence between two beats that was no hang."""
+    origin: KeeperId = KeeperId("")
+    """Where it began its first life: another member of the same name is another member."""
+    holder: KeeperId | None = None
+    """The partner that holds its copy, or is to."""
+    owner_state: OwnerState = OwnerState.SEEKING
+    held: CommitId | None = None
+    """The newest commit that the holder is known to have whole."""
+    guard: Guard = Guard.NONE
+    """What the holder was told; it binds until the holder has heard otherwise."""
+    bundle: str = ""
+    """Digest of what is needed to run it elsewhere; empty where there is none."""
 
 
 class LifeRecord(msgspec.Struct, frozen=True):
@@ -109,7 +121,7 @@ class LifeRecord(msgspec.Struct, frozen=True):
 class Persist(msgspec.Struct, frozen=True, tag=True):
     """Write this to the journal before the next order is carried out."""
 
-    record: MemberRecord | LifeRecord
+    record: MemberRecord | LifeRecord | BondRecord | HeldRecord
 
 
 class StartProgram(msgspec.Struct, frozen=True, tag=True):

@@ -61,7 +61,7 @@ class Hands:
         record = order.record
         if isinstance(record, orders.MemberRecord):
             self._world.records[record.name] = record
-        else:
+        elif isinstance(record, orders.LifeRecord):
             self._world.lives[record.member, record.epoch] = record
             self._world.lives.pop((record.member, record.epoch - 5), None)  # type: ignore[arg-type]
 

@@ -12,6 +12,7 @@ import msgspec
 from goldthread.names import CommitId, Instant
 from goldthread.report import Ending
 from goldthread.rules import events, orders
+from goldthread.rules.bond_orders import BondRecord, HeldRecord
 from goldthread.rules.events import Copy
 
 __all__ = ["Story", "phrase"]
@@ -26,6 +27,10 @@ def phrase(thing: Any) -> str:
         record = thing.record
         if isinstance(record, orders.LifeRecord):
             return f"persist life {record.epoch} of {record.member}{_life(record)}"
+        if isinstance(record, HeldRecord):
+            return f"persist {record.member}, held: {record.state.value}, epoch {record.epoch}"
+        if isinstance(record, BondRecord):
+            return f"persist the bond with {record.name}"
         return f"persist {record.name}: {record.phase.value}, epoch {record.epoch}"
     words = re.sub(r"(?<!^)([A-Z])", r" \1", type(thing).__name__).lower()
     fields = []

@@ -1,0 +1,48 @@
+"""The contract of lease stores; `tests/contracts` runs one suite against every store.
+
+A store is a register for each member, with compare-and-swap. It knows no time, no owner and no epoch: what may be
+written is decided by `rules/lease.py`, the bytes are those of `wire/leases.py`. So every store is small, and no clock
+but that of whoever looks is ever trusted.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from goldthread.names import MemberName
+
+__all__ = ["LeaseStore", "Stored"]
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """What stands in a register."""
+
+    record: bytes
+    version: str
+    """Another one after every write: an etag, a revision, a count."""
+
+
+class LeaseStore(Protocol):
+    """Each call returns or raises within the seconds that the store was opened with.
+
+    All calls raise `LeaseUnavailable` where the store does not answer in time, or answers that it cannot; a swap may
+    have been done then.
+    """
+
+    @property
+    def address(self) -> str:
+        """The same for all keepers that use the same registers; without secrets."""
+
+    def read(self, member: MemberName) -> Stored | None:
+        """What stands in the register of this member; None where nothing was ever written."""
+
+    def swap(self, member: MemberName, record: bytes, over: str | None) -> str | None:
+        """Write `record` if the register still stands at version `over` (None: was never written).
+
+        Returns the new version; None where something else stands there, and nothing was changed.
+        """
+
+    def close(self) -> None:
+        """Let go of connections and files."""

@@ -1,0 +1,169 @@
+"""What two bonded keepers say to each other on the control link.
+
+Each keeper dials its partner and sends beats on that link; the other answers them there. So a bond has two links,
+one for each direction, and each side hears the other by beats and by answers alike.
+
+What a keeper has to say of its members stands in its *facts*: all of them at once, with a version, sent again with
+each beat until the partner has answered that it saw them. Lost, repeated and reordered messages therefore do no harm.
+Bytes of states never travel here (`stream.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from goldthread.names import CommitId, Epoch, KeeperId, MemberName, Span
+from goldthread.report import Guard, Phase
+from goldthread.terms import Terms
+
+__all__ = [
+    "BOND_FRAME_BYTES_MOST",
+    "BOND_PROTOCOL",
+    "BOND_PROTOCOL_OLDEST",
+    "AcceptInvitation",
+    "Beat",
+    "BeatAnswer",
+    "BondEnded",
+    "EndBond",
+    "Facts",
+    "FromAnswerer",
+    "FromCaller",
+    "Greeting",
+    "HeldFact",
+    "InvitationAccepted",
+    "KeyRenewed",
+    "LinkRefused",
+    "OwnedFact",
+    "RenewKey",
+]
+
+BOND_PROTOCOL: Final = 1
+BOND_PROTOCOL_OLDEST: Final = 1
+"""Of two ranges of protocols that overlap the highest common one is spoken."""
+BOND_FRAME_BYTES_MOST: Final = 4 << 20
+
+
+class OwnedFact(msgspec.Struct, frozen=True):
+    """One member that the speaker owns and wants held by the listener, or has given up to it."""
+
+    member: MemberName
+    origin: KeeperId
+    epoch: Epoch
+    phase: Phase
+    guard: Guard
+    newest: CommitId | None
+    """The newest sealed commit at the time of writing; it alone does not make a new version."""
+    bytes: int
+    """Of the newest image."""
+    given_up: bool
+    """No life of it runs or will run here: the listener may take it over as soon as it holds `newest`."""
+    bundle: str
+    """Digest of what is needed to run it; empty where there is none."""
+
+
+class HeldFact(msgspec.Struct, frozen=True):
+    """One member that the speaker holds for the listener."""
+
+    member: MemberName
+    origin: KeeperId
+    epoch: Epoch
+    """The highest that the speaker knows of; commits of lower epochs are refused."""
+    commit: CommitId | None
+    """The newest whole one."""
+    bundle: str
+    refused: str
+    """Why it is not held; empty where it is."""
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """All that one side of a bond has to say of itself to the other."""
+
+    version: int
+    terms: Terms
+    label: str
+    """The failure domain of the speaker's host, as configured; empty: the host alone."""
+    lease_store: str
+    """Which lease store the speaker uses: the digest of its address; empty where it has none."""
+    room: int
+    """Bytes that are left of the memory lent to the listener."""
+    owned: tuple[OwnedFact, ...]
+    held: tuple[HeldFact, ...]
+
+
+class Greeting(msgspec.Struct, frozen=True, tag=True):
+    """The first word of both sides; its shape never changes."""
+
+    protocol_oldest: int
+    protocol: int
+    version: str
+    keeper: KeeperId
+    name: str
+    """For people: the host's name, or the one in the configuration."""
+    addresses: tuple[str, ...]
+    """Where the speaker can be dialled, `host:port`, best first."""
+    carrier_port: int
+    """Where its carrier listens, on the same hosts; 0 where there is none."""
+
+
+class Beat(msgspec.Struct, frozen=True, tag=True):
+    """Answered by `BeatAnswer`."""
+
+    number: int
+    facts: Facts | None
+    """None where the listener has seen the present version."""
+
+
+class AcceptInvitation(msgspec.Struct, frozen=True, tag=True):
+    """From a keeper whose key is not known yet: the only word that it may say, once."""
+
+    secret: bytes
+    terms: Terms
+
+
+class RenewKey(msgspec.Struct, frozen=True, tag=True):
+    """From now on the speaker proves itself by this certificate (DER) too; the old one ends with the next link."""
+
+    certificate: bytes
+
+
+class EndBond(msgspec.Struct, frozen=True, tag=True):
+    """The bond is over, in peace. What was held is let go once the listener has answered."""
+
+    text: str
+
+
+FromCaller = Greeting | Beat | AcceptInvitation | RenewKey | EndBond
+
+
+class BeatAnswer(msgspec.Struct, frozen=True, tag=True):
+    number: int
+    facts_seen: int
+    """The version of the caller's facts that the answerer knows."""
+    promise: Span
+    """The answerer will not take over a member of the caller within this time of the answer ..."""
+    excepted: tuple[MemberName, ...]
+    """... but for these, for which nothing is promised."""
+
+
+class InvitationAccepted(msgspec.Struct, frozen=True, tag=True):
+    terms: Terms
+
+
+class KeyRenewed(msgspec.Struct, frozen=True, tag=True):
+    pass
+
+
+class BondEnded(msgspec.Struct, frozen=True, tag=True):
+    pass
+
+
+class LinkRefused(msgspec.Struct, frozen=True, tag=True):
+    """The answerer ends the link, and why."""
+
+    text: str
+    hint: str
+
+
+FromAnswerer = Greeting | BeatAnswer | InvitationAccepted | KeyRenewed | BondEnded | LinkRefused
