@@ -131,6 +131,7 @@ class EndingKind(Enum):
     STOPPED = "stopped"
     HOST_RESTARTED = "host restarted"
     NOT_STARTED = "could not be started"
+    HOST_LOST = "host lost"
     UNVOUCHED = "nobody vouched for it"
     """Neither its lease nor its partner's promise could be renewed: it was stopped before another life could begin."""
     HANDED_OVER = "handed over"

@@ -107,7 +107,7 @@ class BeatAnswered(msgspec.Struct, frozen=True, tag=True):
     number: int
     facts_seen: int
     promise: Span
-    excepted: tuple[MemberName, ...]
+    promised: tuple[MemberName, ...]
 
 
 # Leases

@@ -84,7 +84,7 @@ class AnswerBeat(msgspec.Struct, frozen=True, tag=True):
     number: int
     facts_seen: int
     promise: Span
-    excepted: tuple[MemberName, ...]
+    promised: tuple[MemberName, ...]
 
 
 class EndBond(msgspec.Struct, frozen=True, tag=True):

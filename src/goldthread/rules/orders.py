@@ -97,7 +97,12 @@ class MemberRecord(msgspec.Struct, frozen=True):
     held: CommitId | None = None
     """The newest commit that the holder is known to have whole."""
     guard: Guard = Guard.NONE
-    """What the holder was told; it binds until the holder has heard otherwise."""
+    """What the holder is told."""
+    claimants: tuple[KeeperId, ...] = ()
+    """The keepers that may believe that they may take it over: those that were told of a guard, or to which it was
+    given up, until they have heard otherwise. While there are any, a life needs a voucher."""
+    given_up: bool = False
+    """No life runs or begins here: the holder may take it over."""
     bundle: str = ""
     """Digest of what is needed to run it elsewhere; empty where there is none."""
 
@@ -176,6 +181,8 @@ class Admit(msgspec.Struct, frozen=True, tag=True):
     reason: str
     """Why this commit, or why none: `this is the first life of walk`."""
     previous: LifeRecord | None
+    until: Instant | None = None
+    """Until when the life may seal commits, as with `Vouch`."""
 
 
 class Accept(msgspec.Struct, frozen=True, tag=True):

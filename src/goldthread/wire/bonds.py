@@ -46,12 +46,15 @@ BOND_FRAME_BYTES_MOST: Final = 4 << 20
 
 
 class OwnedFact(msgspec.Struct, frozen=True):
-    """One member that the speaker owns and wants held by the listener, or has given up to it."""
+    """One member that the speaker owns, and that the listener holds, is to hold or has owned."""
 
     member: MemberName
     origin: KeeperId
     epoch: Epoch
     phase: Phase
+    hold: bool
+    """Whether the listener is to hold it. Where it is not, and the epoch is no older than what the listener knows,
+    the listener may let its copies go."""
     guard: Guard
     newest: CommitId | None
     """The newest sealed commit at the time of writing; it alone does not make a new version."""
@@ -142,9 +145,9 @@ class BeatAnswer(msgspec.Struct, frozen=True, tag=True):
     facts_seen: int
     """The version of the caller's facts that the answerer knows."""
     promise: Span
-    """The answerer will not take over a member of the caller within this time of the answer ..."""
-    excepted: tuple[MemberName, ...]
-    """... but for these, for which nothing is promised."""
+    """Within this time of the answer the answerer will not take over ..."""
+    promised: tuple[MemberName, ...]
+    """... these members of the caller. For others nothing is promised."""
 
 
 class InvitationAccepted(msgspec.Struct, frozen=True, tag=True):
