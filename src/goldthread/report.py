@@ -9,16 +9,20 @@ from enum import Enum
 
 import msgspec
 
-from goldthread.names import CommitId, Epoch, MemberName, Span, Step
+from goldthread.names import CommitId, Epoch, KeeperId, MemberName, Span, Step
+from goldthread.terms import Terms
 
 __all__ = [
     "AlarmLevel",
     "AlarmReport",
+    "BondReport",
     "CommitReport",
     "Contact",
     "Ending",
     "EndingKind",
     "Guard",
+    "HeldReport",
+    "HeldThere",
     "HolderState",
     "KeeperReport",
     "LifeReport",
@@ -26,6 +30,7 @@ __all__ = [
     "OwnerState",
     "Phase",
     "PhaseTime",
+    "PriceReport",
     "Vitals",
 ]
 
@@ -225,6 +230,94 @@ class MemberReport(msgspec.Struct, frozen=True):
     restarts_left: int | None
     slot_bytes: int
     alarms: tuple[AlarmReport, ...]
+    owner_state: OwnerState = OwnerState.SEEKING
+    holder: str = ""
+    """The name of the partner that holds its copy, or is to; empty where there is none."""
+    held: CommitReport | None = None
+    """The newest commit that the holder is known to have whole; its bytes are those of the newest sealed one."""
+    guard: Guard = Guard.NONE
+    exposed: str = ""
+    """Why no other host can be counted on for its work, though a bond should see to it; empty where one can, and
+    where there is no bond."""
+
+
+class HeldThere(msgspec.Struct, frozen=True):
+    """A member of this keeper, in the memory of a partner."""
+
+    member: MemberName
+    state: OwnerState
+    commit: CommitReport | None
+    """The newest whole one there."""
+    behind: int | None
+    """Steps sealed here and not held there; None where nothing is held there."""
+
+
+class HeldReport(msgspec.Struct, frozen=True):
+    """A member of a partner, in the memory of this keeper."""
+
+    member: MemberName
+    partner: KeeperId
+    state: HolderState
+    reason: str
+    epoch: Epoch
+    """Of its life at its owner."""
+    phase: Phase
+    """Of that life, as the owner told it."""
+    guard: Guard
+    given_up: bool
+    """By the owner's word no life of it runs or will run there."""
+    commit: CommitId | None
+    """The newest whole one here."""
+    behind: int | None
+    """Steps that the owner has told of and that are not here; None where nothing is held here."""
+    bytes: int
+    """The memory that its copies take here."""
+
+
+class PriceReport(msgspec.Struct, frozen=True):
+    """What the death of a partner would cost now."""
+
+    text: str
+    exposed: tuple[MemberName, ...]
+    """Members of this keeper whose only whole copy on another host would go."""
+    copies_left: int
+    """Whole copies left of that one of them that has the fewest: in this host's memory, in its vault, with others."""
+    steps: int
+    """Steps of the partner's members that are not held here: those it would lose."""
+    lost: tuple[MemberName, ...]
+    """Members of the partner of which nothing is held here."""
+    memory: int
+    """Bytes of the partner's memory that hold copies of this keeper's members, and would go."""
+    cores: int
+    """Cores that the partner lends, and that would go."""
+    rebond: Span | None
+    """How long it took last to have a whole copy elsewhere again; None where that never happened."""
+
+
+class BondReport(msgspec.Struct, frozen=True):
+    """One bond, as this side sees it."""
+
+    partner: KeeperId
+    name: str
+    contact: Contact
+    reason: str
+    """The sentence that explains the contact."""
+    heard_age: Span | None
+    """Since the partner's last word; None where it said nothing to this keeper yet."""
+    round_trip: Span | None
+    """From the last beat that was answered to its answer."""
+    dialled: bool
+    """Whether the link that this keeper dialled stands."""
+    mine: Terms
+    theirs: Terms
+    room: int
+    """Bytes that the partner has left for this keeper's copies."""
+    held_there: tuple[HeldThere, ...]
+    price: PriceReport
+    emergency: str
+    """Why it was tied with nobody asked; empty where a person tied it, or has confirmed it."""
+    ending: bool
+    """It was ended here, and the partner does not know yet."""
 
 
 class KeeperReport(msgspec.Struct, frozen=True):
@@ -235,3 +328,9 @@ class KeeperReport(msgspec.Struct, frozen=True):
     members: tuple[MemberReport, ...]
     alarms: tuple[AlarmReport, ...]
     """Of the keeper itself."""
+    id: KeeperId = KeeperId("")
+    name: str = ""
+    """For people."""
+    bonds: tuple[BondReport, ...] = ()
+    helds: tuple[HeldReport, ...] = ()
+    """What is held here for partners."""

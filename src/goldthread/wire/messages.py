@@ -13,10 +13,20 @@ import msgspec
 from goldthread.names import CommitId, Epoch, Instant, Level, MemberName, Span, Step
 from goldthread.policy import Budget
 from goldthread.report import Ending, KeeperReport, LifeReport, Phase
+from goldthread.wire.bond_requests import (
+    AcceptRequest,
+    BondEndRequest,
+    ConfirmRequest,
+    Invitation,
+    InviteRequest,
+    RekeyRequest,
+    TakeoverRequest,
+    TermsRequest,
+)
 
 __all__ = ["PROTOCOL", "FromKeeper", "ToKeeper"]
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 
 
 class Hello(msgspec.Struct, frozen=True, tag=True):
@@ -310,6 +320,13 @@ ToKeeper = (
     | CopyRequest
     | DrillRequest
     | KeeperStopRequest
+    | InviteRequest
+    | AcceptRequest
+    | TermsRequest
+    | BondEndRequest
+    | ConfirmRequest
+    | RekeyRequest
+    | TakeoverRequest
 )
 
 FromKeeper = (
@@ -322,6 +339,7 @@ FromKeeper = (
     | CopyFound
     | PhaseNote
     | Report
+    | Invitation
     | StartLife
     | SignalLife
     | HoldPulse
