@@ -23,6 +23,7 @@ from goldthread.wire.bond_requests import (
     TakeoverRequest,
     TermsRequest,
 )
+from goldthread.wire.carrying import FromCarrier, ToCarrier
 
 __all__ = ["PROTOCOL", "FromKeeper", "ToKeeper"]
 
@@ -33,7 +34,7 @@ class Hello(msgspec.Struct, frozen=True, tag=True):
     protocol: int
     version: str
     role: str
-    """`program`, `shim` or `command`."""
+    """`program`, `shim`, `carrier` or `command`."""
 
 
 # From programs
@@ -327,6 +328,7 @@ ToKeeper = (
     | ConfirmRequest
     | RekeyRequest
     | TakeoverRequest
+    | FromCarrier
 )
 
 FromKeeper = (
@@ -346,4 +348,5 @@ FromKeeper = (
     | HoldSlot
     | ReleaseSlot
     | EndShim
+    | ToCarrier
 )
