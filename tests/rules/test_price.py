@@ -26,7 +26,8 @@ def test_the_whole_price_in_one_sentence() -> None:
         rebond=seconds(2.4),
     )
     assert price.text == (
-        "walk would go on without a copy on another host (2 copies left, all here); run could go on here, 3 steps lost; "
+        "walk would go on without a copy on another host (2 copies left, all here); "
+        "run could go on here, 3 steps lost; "
         "2.0 GiB of memory and 4 cores that kakashi lends would go; bonding again took 2.4 s last time"
     )
     assert price.exposed == (WALK,)
