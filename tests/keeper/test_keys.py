@@ -10,9 +10,10 @@ import pytest
 from OpenSSL import SSL
 
 from goldthread.errors import KeeperError, PartnerError
-from goldthread.keeper.keys import Keys, Partner, check_keeper_id, fingerprint_at, fingerprint_of
+from goldthread.keeper.keys import Keys, Partner, fingerprint_at, fingerprint_of
 from goldthread.local import Home
 from goldthread.names import KeeperId
+from goldthread.wire.scrutiny import check_keeper_id
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goldthread.errors import KeeperError
+from goldthread.errors import KeeperError, PartnerError
 from goldthread.names import Epoch, MemberName
 from goldthread.version import VERSION
-from goldthread.wire import codec
+from goldthread.wire.bonds import FromCaller
 from goldthread.wire.codec import FRAME_BYTES_MOST, Decoder, encode
 from goldthread.wire.messages import PROTOCOL, Done, FromKeeper, Hello, JoinRequest, ToKeeper
 
@@ -39,10 +39,24 @@ def test_a_frame_that_is_too_long_is_refused_before_it_has_arrived() -> None:
         Decoder(ToKeeper).feed(struct.pack("<IB", FRAME_BYTES_MOST + 1, 0))
 
 
-def test_a_message_that_is_too_long_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codec, "FRAME_BYTES_MOST", 10)
+def test_a_message_that_is_too_long_is_not_sent() -> None:
     with pytest.raises(KeeperError, match="longer than the limit"):
-        encode(HELLO)
+        encode(HELLO, bytes_most=10)
+
+
+def test_between_keepers_it_is_the_partner_who_erred() -> None:
+    decoder = Decoder(FromCaller, error=PartnerError, bytes_most=10)
+    with pytest.raises(PartnerError, match="the limit is 10"):
+        decoder.feed(struct.pack("<IB", 11, 0))
+    with pytest.raises(PartnerError, match="could not be read"):
+        Decoder(FromCaller, error=PartnerError).feed(struct.pack("<IB", 1, 0) + b"\xc1")
+
+
+def test_nesting_without_end_is_refused() -> None:
+    """A field that is not known is skipped, level by level; the levels are bounded."""
+    body = b"\x82\xa4type\xa5Hello\xa1x" + b"\x91" * 100_000 + b"\xc0"
+    with pytest.raises(KeeperError, match="could not be read"):
+        Decoder(ToKeeper).feed(struct.pack("<IB", len(body), 0) + body)
 
 
 def test_a_message_of_the_other_side_is_refused() -> None:

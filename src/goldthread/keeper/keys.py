@@ -25,16 +25,16 @@ import msgspec
 from goldthread.errors import KeeperError, PartnerError
 from goldthread.local import Home
 from goldthread.names import KeeperId
+from goldthread.wire.scrutiny import check_keeper_id
 
 if TYPE_CHECKING:
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec
     from OpenSSL import SSL, crypto
 
-__all__ = ["Keys", "Partner", "check_keeper_id", "fingerprint_at", "fingerprint_of"]
+__all__ = ["Keys", "Partner", "fingerprint_at", "fingerprint_of"]
 
-_ID_DIGITS: Final = 32
-_ID_SIGNS: Final = frozenset("0123456789abcdef")
+_ID_BYTES: Final = 16
 _BEGIN: Final = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
 _END: Final = datetime.datetime(9999, 12, 31, tzinfo=datetime.UTC)
 _CERTIFICATE_BYTES_MOST: Final = 4096
@@ -71,13 +71,6 @@ def fingerprint_at(connection: SSL.Connection) -> bytes:
     if certificate is None:
         raise PartnerError("the other side has shown no certificate")
     return fingerprint_of(_der(certificate))
-
-
-def check_keeper_id(text: str) -> KeeperId:
-    """Identities become file names, so nothing but 32 hexadecimal digits is let through. Raises `PartnerError`."""
-    if len(text) != _ID_DIGITS or not set(text) <= _ID_SIGNS:
-        raise PartnerError(f"{text[:_ID_DIGITS]!r} is no identity of a keeper")
-    return KeeperId(text)
 
 
 def _no_stranger(fingerprint: bytes) -> bool:
@@ -195,7 +188,7 @@ class Keys:
     def _identity(self) -> KeeperId:
         path = self.home.path / "id"
         if not path.exists():
-            _write_whole(path, f"{secrets.token_hex(_ID_DIGITS // 2)}\n".encode())
+            _write_whole(path, f"{secrets.token_hex(_ID_BYTES)}\n".encode())
         try:
             return check_keeper_id(path.read_text("ascii", "replace").strip())
         except PartnerError as error:
