@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from goldthread.names import CommitId, Epoch, Instant, Level, MemberName, Step, milliseconds, seconds
+from goldthread.names import CommitId, Epoch, Instant, KeeperId, Level, MemberName, Step, milliseconds, seconds
 from goldthread.policy import Budget, Policy
 from goldthread.report import Ending, EndingKind
 from goldthread.rules import events, orders
@@ -32,7 +32,7 @@ def copy_of(epoch: int, step: int, level: Level = Level.SEALED) -> Copy:
 class Talk:
     def __init__(self, policy: Policy | None = None) -> None:
         self.policy = policy or Policy()
-        self.machine = Machine(self.policy)
+        self.machine = Machine(self.policy, KeeperId("here"))
         self.now = Instant(0)
         self.heard: list[Any] = []
         """What the last event was answered by."""
@@ -143,5 +143,5 @@ class Talk:
     def replace_keeper(self, *, rebooted: bool = False, records: bool = True) -> None:
         lives = self.lives
         self.machine = Machine.recover(
-            self.policy, [self.record] if records else [], lives, rebooted=rebooted, now=self.now
+            self.policy, KeeperId("here"), [self.record] if records else [], lives, rebooted=rebooted, now=self.now
         )

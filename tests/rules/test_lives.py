@@ -9,6 +9,8 @@ from goldthread.names import Epoch, Level, MemberName, Step
 from goldthread.policy import Budget, Policy
 from goldthread.report import AlarmLevel, Ending, EndingKind, Phase, Vitals
 from goldthread.rules import events, orders
+from goldthread.rules.bond_events import CopyMended
+from goldthread.rules.bond_orders import MendCopy
 from goldthread.rules.machine import InvalidTransition
 from goldthread.rules.member import TRANSITIONS
 
@@ -191,6 +193,8 @@ def test_a_damaged_commit_is_passed_over_and_said() -> None:
     talk.join(102, 2)
     talk.check(copy_of(1, 3), whole=False)
     talk.check(copy_of(1, 3, Level.DEPOSITED), whole=False)
+    assert talk.one(MendCopy).copies == (copy_of(1, 3), copy_of(1, 3, Level.DEPOSITED))
+    talk.tell(CopyMended(WALK, commit(1, 3), False, (), "chunk 2 is whole nowhere"))
     talk.check(copy_of(1, 2))
     admit = talk.one(orders.Admit)
     assert copy_of(1, 2) == admit.copy

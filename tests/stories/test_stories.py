@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from goldthread.names import CommitId, Epoch, Instant, Level, MemberName, Span, Step, seconds
+from goldthread.names import CommitId, Epoch, Instant, KeeperId, Level, MemberName, Span, Step, seconds
 from goldthread.policy import Budget, Policy
 from goldthread.report import Ending, EndingKind
 from goldthread.rules import events, orders
@@ -43,7 +43,7 @@ class Teller:
 
     def __init__(self) -> None:
         self.now = Instant(0)
-        self.machine = Machine(Policy())
+        self.machine = Machine(Policy(), KeeperId("here"))
         self.lines: list[str] = []
         self._tickets = 0
         self._records: dict[MemberName, orders.MemberRecord] = {}
@@ -102,7 +102,7 @@ class Teller:
         """The keeper dies, and another reads its journal."""
         self.now = Instant(self.now + seconds(1))
         records, lives = self._records.values(), self._lives.values()
-        self.machine = Machine.recover(Policy(), records, lives, rebooted=rebooted, now=self.now)
+        self.machine = Machine.recover(Policy(), KeeperId("here"), records, lives, rebooted=rebooted, now=self.now)
 
 
 def first_life(teller: Teller) -> None:

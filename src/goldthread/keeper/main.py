@@ -31,6 +31,7 @@ from goldthread.keeper.eyes import Eyes
 from goldthread.keeper.hands import Hands
 from goldthread.keeper.journal import Journal
 from goldthread.keeper.keeper import Keeper
+from goldthread.keeper.keys import Keys
 from goldthread.keeper.loop import Loop, now
 from goldthread.keeper.open_files import raise_limit
 from goldthread.keeper.stacks import boot_id
@@ -188,7 +189,10 @@ def _build(home: Home, loop: Loop) -> tuple[Keeper, Eyes, Door]:
     boot = boot_id()
     rebooted = before is not None and before.boot_id != boot
     records = journal.members()
-    machine = Machine.recover(policy, records, journal.newest_lives(), rebooted=rebooted, now=now())
+    keys = Keys(home)
+    machine = Machine.recover(
+        policy, keys.me, records, journal.newest_lives(), rebooted=rebooted, now=now(), name=keys.name
+    )
     journal.begin(boot, os.getpid(), VERSION, time.time())
     keeper = Keeper(home, policy, loop, journal, vault, machine)
     eyes = Eyes(keeper)

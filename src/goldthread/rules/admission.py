@@ -5,6 +5,7 @@ from __future__ import annotations
 from goldthread.names import CommitId, Epoch
 from goldthread.report import AlarmLevel, Ending, EndingKind, Phase
 from goldthread.rules import beginnings, deaths, events, orders, returns, stops
+from goldthread.rules.bond_orders import MendCopy
 from goldthread.rules.choice import Choice, ChoiceState
 from goldthread.rules.detector import Detector
 from goldthread.rules.member import KILL, Member
@@ -22,7 +23,7 @@ def on_join(member: Member, event: events.JoinAsked) -> None:
         _join_anew(member, event)
     elif member.is_alive:
         _join_alive(member, event)
-    elif record.phase is Phase.WAITING or (event.epoch is not None and event.epoch <= record.epoch):
+    elif record.phase in (Phase.WAITING, Phase.AWAY) or (event.epoch is not None and event.epoch <= record.epoch):
         beginnings.refuse_taken(member, event.ticket)
     else:
         epoch = Epoch(record.epoch + 1 if event.epoch is None else event.epoch)
@@ -83,8 +84,12 @@ def _start_over(member: Member) -> None:
 
 
 def check_or_settle(member: Member, choice: Choice) -> None:
-    if choice.state is ChoiceState.CHECKING and choice.trying is not None:
-        member.out.append(orders.CheckCopy(member.record.name, choice.trying))
+    trying = choice.trying
+    if choice.state is ChoiceState.CHECKING and trying is not None:
+        member.out.append(orders.CheckCopy(member.record.name, trying))
+    elif choice.state is ChoiceState.MENDING and trying is not None:
+        copies = choice.copies_of(trying.commit)
+        member.out.append(MendCopy(member.record.name, trying.commit, copies, member.record.holder))
     else:
         settle(member)
 
@@ -92,7 +97,7 @@ def check_or_settle(member: Member, choice: Choice) -> None:
 def settle(member: Member) -> None:
     """Admit or refuse the waiting program, once it is known what it can start from."""
     choice, ticket = member.choice, member.ticket
-    if choice is None or ticket is None or member.record.phase is not Phase.STARTING:
+    if choice is None or ticket is None or member.record.phase is not Phase.STARTING or not member.is_vouched:
         return
     if choice.state is ChoiceState.SETTLED:
         member.ticket = None
@@ -114,7 +119,8 @@ def _admit(member: Member, choice: Choice, ticket: int, pid: int) -> None:
     member.persist_life("imports", pid=pid, restored=copy, restored_reason=reason)
     if choice.damage or choice.is_lost():
         member.alarm(AlarmLevel.WARNING, reason)
-    member.out.append(orders.Admit(ticket, name, epoch, copy, reason, member.previous))
+    until = member.fence.told_until = member.fence.until(member.record)
+    member.out.append(orders.Admit(ticket, name, epoch, copy, reason, member.previous, until))
     if copy is not None:
         member.out.append(orders.FreeSlots(name, epoch, slots_to_keep(choice.copies, copy.commit)))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from goldthread.names import Epoch, Instant
 from goldthread.report import Ending, Phase
-from goldthread.rules import events, orders
+from goldthread.rules import events
 from goldthread.rules.choice import Choice
 from goldthread.rules.detector import Detector
 from goldthread.rules.member import Member, new_life
@@ -15,7 +15,7 @@ __all__ = ["begin_life", "on_restart", "on_run", "refuse_taken", "start_life"]
 
 
 def on_run(member: Member, event: events.RunAsked) -> None:
-    if member.is_alive or member.record.phase is Phase.WAITING:
+    if member.is_alive or member.record.phase in (Phase.WAITING, Phase.AWAY):
         refuse_taken(member, event.ticket)
         return
     changes: dict[str, Any] = {
@@ -34,6 +34,8 @@ def on_run(member: Member, event: events.RunAsked) -> None:
 def on_restart(member: Member, event: events.RestartAsked) -> None:
     if member.is_alive:
         member.refuse(event.ticket, "UsageError", f"{member.record.name} runs already")
+    elif member.record.phase is Phase.AWAY:
+        refuse_taken(member, event.ticket)
     elif not member.record.supervised:
         text = f"{member.record.name} was not started by `goldthread run`, so its command is not known"
         member.refuse(event.ticket, "UsageError", text, "start the program by hand: it goes on from its newest commit")
@@ -67,18 +69,24 @@ def begin_life(
     member.left = member.is_found = False
     member.signal = None
     member.stacks = member.stuck_awake = None
-    changes = {"epoch": epoch, "joined": False, "told": None, "restored": None} | changes
+    member.fence.begin_epoch()
+    member.unvouched = False
+    changes = {"epoch": epoch, "joined": False, "told": None, "restored": None, "given_up": False} | changes
     member.move(Phase.STARTING, reason, ending, **changes)
     member.detector = Detector(member.policy, member.record.hang_floor, member.record.gap, member.awake)
     member.persist_life(pid=member.record.pid)
     if member.record.started == epoch and member.record.supervised and member.record.pid is None:
-        member.out.append(orders.StartProgram(record.name, epoch))
+        member.start_program()
     member.choice = Choice(member.record.floor, member.record.ceiling, member.newest())
     member.list_copies()
 
 
 def refuse_taken(member: Member, ticket: int) -> None:
     record = member.record
+    if record.phase is Phase.AWAY:
+        hint = f"`goldthread takeover {record.name}` brings it here"
+        member.refuse(ticket, "MemberTaken", record.reason, hint)
+        return
     who = f"process {record.pid}" if record.pid is not None else f"life {record.epoch}"
     if record.phase is Phase.WAITING:
         state = "waits to be started again"

@@ -24,6 +24,8 @@ _CHECKED_MOST = 64
 class ChoiceState(Enum):
     LISTING = "listing"
     CHECKING = "checking"
+    MENDING = "mending"
+    """No single copy of the commit is whole here: one is made from all that there are."""
     SETTLED = "settled"
     FAILED = "failed"
 
@@ -31,7 +33,7 @@ class ChoiceState(Enum):
 class Choice:
     """The choice for one life. `known` is the newest commit that the member is known to have made."""
 
-    __slots__ = ("_candidates", "_ceiling", "_floor", "copies", "damage", "known", "state", "trying")
+    __slots__ = ("_candidates", "_ceiling", "_floor", "copies", "damage", "known", "mended", "state", "trying")
 
     def __init__(self, floor: Epoch, ceiling: Ceiling | None, known: CommitId | None) -> None:
         self._floor = floor
@@ -44,6 +46,8 @@ class Choice:
         """The copy to check next; once settled, the chosen one, or None for a first life."""
         self.damage: list[str] = []
         """What was found damaged, in words."""
+        self.mended = ""
+        """What was mended from where, in words."""
 
     def take_list(self, copies: Iterable[Copy]) -> None:
         self.copies = tuple(copies)
@@ -55,17 +59,42 @@ class Choice:
 
     def take_check(self, whole: bool, text: str) -> None:
         """Hear whether the copy that was tried is whole."""
-        if whole:
+        tried = self.trying
+        if whole or tried is None:
             self.state = ChoiceState.SETTLED
             return
-        if self.trying is not None:
-            self.damage.append(f"{_name(self.trying)} is damaged ({text})")
+        self.damage.append(f"{_name(tried)} is damaged ({text})")
+        is_last = all(copy.commit != tried.commit or copy.level is Level.HELD for copy in self._candidates)
+        if is_last and len(self.copies_of(tried.commit)) > 1:
+            self.state = ChoiceState.MENDING
+        else:
+            self._try_next()
+
+    def take_mended(self, whole: bool, text: str) -> None:
+        """Hear whether the commit could be made whole in memory."""
+        tried = self.trying
+        if tried is None:
+            return
+        if whole:
+            self.trying = Copy(tried.commit, Level.SEALED, tried.bytes)
+            self.mended = text
+            self.state = ChoiceState.SETTLED
+            return
+        self.damage.append(f"{tried.commit} could not be mended ({text})")
+        self._candidates = tuple(copy for copy in self._candidates if copy.commit != tried.commit)
         self._try_next()
+
+    def copies_of(self, commit: CommitId) -> tuple[Copy, ...]:
+        """Every copy of a commit; the one in memory first."""
+        found = [copy for copy in self.copies if copy.commit == commit]
+        return tuple(sorted(found, key=lambda copy: copy.level is not Level.SEALED))
 
     def remark(self) -> str:
         """What is to be said of the commits that were passed over; empty where there were none."""
         chosen = self.trying
         remarks = list(self.damage)
+        if self.mended:
+            remarks.append(self.mended)
         if chosen is None:
             return "; ".join(remarks)
         if self._ceiling is not None and self.known is not None and not is_below(self.known, self._ceiling):
@@ -86,11 +115,13 @@ class Choice:
     def _try_next(self) -> None:
         if self._candidates:
             self.trying, self._candidates = self._candidates[0], self._candidates[1:]
-            self.state = ChoiceState.CHECKING
+            is_elsewhere = self.trying.level is Level.HELD
+            self.state = ChoiceState.MENDING if is_elsewhere else ChoiceState.CHECKING
         else:
             self.trying = None
             self.state = ChoiceState.SETTLED if self.known is None else ChoiceState.FAILED
 
 
 def _name(copy: Copy) -> str:
-    return f"{copy.commit} in {'memory' if copy.level is Level.SEALED else 'the vault'}"
+    where = {Level.SEALED: "in memory", Level.HELD: "at the holder", Level.DEPOSITED: "in the vault"}
+    return f"{copy.commit} {where[copy.level]}"

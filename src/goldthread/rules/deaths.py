@@ -44,6 +44,11 @@ def end_life(member: Member, ending: Ending) -> None:
     death = f"life {record.epoch} ended: {_in_words(ending)}"
     if ending.kind is EndingKind.NOT_STARTED:
         _enter_limbo(member, death, ending)
+    elif ending.kind is EndingKind.HANDED_OVER:
+        member.move(Phase.DOWN, death, ending, told=None, given_up=True)
+    elif ending.kind is EndingKind.UNVOUCHED and record.supervised:
+        member.unvouched = True
+        member.move(Phase.WAITING, death, ending, told=None)
     elif ending.kind in (EndingKind.FINISHED, EndingKind.STOPPED):
         member.move(Phase.ENDED, death, ending, wound=None, futile=0, told=None)
     elif not record.supervised:
@@ -112,7 +117,7 @@ def _classify(member: Member, ending: Ending) -> Ending:
         )
     if told is EndingKind.STOPPED:
         return replace(ending, kind=told, text=f"{member.record.reason}; {ending.text}")
-    if told is EndingKind.NOT_STARTED:
+    if told in (EndingKind.NOT_STARTED, EndingKind.UNVOUCHED, EndingKind.HANDED_OVER):
         return replace(ending, kind=told, text=member.record.reason)
     return ending
 

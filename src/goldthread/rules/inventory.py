@@ -8,12 +8,12 @@ import msgspec
 
 from goldthread.names import Epoch, Level, Span
 from goldthread.report import AlarmLevel, Phase
-from goldthread.rules import admission, deposits, events, orders, progress, wishes
+from goldthread.rules import admission, bond_events, deposits, events, orders, progress, wishes
 from goldthread.rules.choice import Choice, ChoiceState
 from goldthread.rules.events import Copy
 from goldthread.rules.member import AT_REST, Member
 
-__all__ = ["on_checked", "on_listed"]
+__all__ = ["on_checked", "on_listed", "on_mended"]
 
 
 def on_listed(member: Member, event: events.CopiesListed) -> None:
@@ -22,8 +22,9 @@ def on_listed(member: Member, event: events.CopiesListed) -> None:
     _take_inventory(member, event.copies)
     wishes.answer_rollbacks(member, event.copies)
     choice = member.choice
-    if choice is not None and choice.state is ChoiceState.LISTING and member.lists_due == 0:
-        choice.take_list(event.copies)
+    is_complete = member.lists_due == 0 and member.elsewhere_over is None
+    if choice is not None and choice.state is ChoiceState.LISTING and is_complete:
+        choice.take_list((*event.copies, *member.elsewhere))
         if choice.trying is not None:
             member.out.append(orders.PrepareSlot(member.record.name, member.record.epoch, choice.trying.bytes))
         admission.check_or_settle(member, choice)
@@ -76,6 +77,17 @@ def _outrank(member: Member, epoch: Epoch) -> dict[str, Any]:
     floor = later if is_fresh else member.record.floor
     member.choice = Choice(floor, member.record.ceiling, member.newest())
     return {"epoch": later, "floor": floor}
+
+
+def on_mended(member: Member, event: bond_events.CopyMended) -> None:
+    choice = member.choice
+    if choice is None or choice.state is not ChoiceState.MENDING or choice.trying is None:
+        return
+    if choice.trying.commit == event.commit:
+        choice.take_mended(event.whole, event.text)
+        if event.whole:
+            member.alarm(AlarmLevel.NOTICE, f"{event.commit} of {member.record.name} was mended: {event.text}")
+        admission.check_or_settle(member, choice)
 
 
 def on_checked(member: Member, event: events.CopyChecked) -> None:

@@ -1,7 +1,7 @@
 """The door to the decisions: events in, orders out.
 
-    machine = Machine(policy)                                   a keeper without a past
-    machine = Machine.recover(policy, records, lives, ...)      a keeper after another
+    machine = Machine(policy, me)                               a keeper without a past
+    machine = Machine.recover(policy, me, records, lives, ...)  a keeper after another
     orders = machine.handle(event, now)
     machine.deadline()                                          when a `Ticked` is wanted next
 
@@ -28,7 +28,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from goldthread.names import Epoch, Instant, MemberName, Span
+import msgspec
+
+from goldthread.names import Epoch, Instant, KeeperId, MemberName, Span
 from goldthread.policy import Policy
 from goldthread.report import Phase
 from goldthread.rules import (
@@ -37,6 +39,7 @@ from goldthread.rules import (
     deaths,
     deposits,
     events,
+    hearing,
     inventory,
     patience,
     progress,
@@ -44,10 +47,14 @@ from goldthread.rules import (
     stops,
     wishes,
 )
+from goldthread.rules.bond_events import BondEvent
+from goldthread.rules.bond_orders import BondRecord, HeldRecord
+from goldthread.rules.bonds import Bonds
 from goldthread.rules.detector import AWAKE_TICKS
 from goldthread.rules.events import Event, KeeperStopAsked, Ticked
 from goldthread.rules.member import InvalidTransition, Member, MemberView, new_record
 from goldthread.rules.orders import Accept, LifeRecord, MemberRecord, Order, Refuse, StopKeeper
+from goldthread.rules.partner import BondView
 
 __all__ = ["InvalidTransition", "Machine", "MemberView"]
 
@@ -82,9 +89,14 @@ _NEW_LIVES: Final = (events.RunAsked, events.JoinAsked, events.RestartAsked)
 
 
 class Machine:
-    def __init__(self, policy: Policy) -> None:
+    """`me` is this keeper; `name`, `label` and `lease_store` are what it says of itself to partners."""
+
+    def __init__(
+        self, policy: Policy, me: KeeperId, *, name: str = "here", label: str = "", lease_store: str = ""
+    ) -> None:
         self._policy = policy
         self._members: dict[MemberName, Member] = {}
+        self._bonds = Bonds(policy, me, name, label, lease_store, self._members)
         self._pending: list[Order] = []
         """Decided before the first event came."""
         self._heard_at: Instant | None = None
@@ -101,34 +113,44 @@ class Machine:
     def recover(
         cls,
         policy: Policy,
+        me: KeeperId,
         records: Iterable[MemberRecord],
         lives: Iterable[LifeRecord],
+        bonds: Iterable[BondRecord] = (),
+        helds: Iterable[HeldRecord] = (),
         *,
         rebooted: bool,
         now: Instant,
+        name: str = "here",
+        label: str = "",
+        lease_store: str = "",
     ) -> Machine:
         """Go on where the last keeper ended. Of `lives` the two newest of each member are used.
 
         What follows at once is ordered by the first `handle`; the deadline is `now` then.
         """
-        machine = cls(policy)
+        machine = cls(policy, me, name=name, label=label, lease_store=lease_store)
         machine._heard_at = now
         by_name: dict[MemberName, dict[Epoch, LifeRecord]] = {}
         for life in lives:
             by_name.setdefault(life.member, {})[life.epoch] = life
         for record in sorted(records, key=lambda record: record.name):
+            if not record.origin:
+                record = msgspec.structs.replace(record, origin=me)
             member = Member(policy, record, now, Span(0))
             remembered = by_name.get(record.name, {})
             member.life = remembered.get(record.epoch, member.life)
             older = [epoch for epoch in remembered if epoch < record.epoch]
             member.previous = remembered[max(older)] if older else None
-            returns.come_back(member, rebooted)
             machine._members[record.name] = member
+        machine._bonds.recover(tuple(bonds), tuple(helds), now)
+        for member in machine._members.values():
+            returns.come_back(member, rebooted)
             machine._collect(member, machine._pending)
         machine._next_tick = now
         return machine
 
-    def handle(self, event: Event, now: Instant) -> list[Order]:
+    def handle(self, event: Event | BondEvent, now: Instant) -> list[Order]:
         """Decide what follows from one event."""
         orders, self._pending = self._pending, []
         self._pass_time(now)
@@ -138,10 +160,15 @@ class Machine:
                 self._set_time(member)
                 patience.tick(member)
                 self._collect(member, orders)
+            self._bonds.tick()
         elif isinstance(event, KeeperStopAsked):
             self._stop(event, orders)
+        elif type(event) in hearing.HANDLERS:
+            hearing.HANDLERS[type(event)](self._bonds, event)
         else:
             self._dispatch(event, orders)
+        if not self._bonds.is_idle or self._bonds.out:
+            self._follow_bonds(orders)
         if self._stopping:
             self._stop_when_settled(orders)
         return orders
@@ -150,6 +177,9 @@ class Machine:
         """When a `Ticked` is wanted next; while a life runs at most one tick away."""
         if self._pending:
             return self._heard_at
+        if not self._bonds.is_idle:
+            moment = self._bonds.deadline()
+            return self._next_tick if moment is None else min(moment, self._next_tick)
         due: Instant | None = None
         for member in self._members.values():
             if member.wants_ticks:
@@ -166,7 +196,32 @@ class Machine:
     def views(self) -> tuple[MemberView, ...]:
         return tuple(self._members[name].view() for name in sorted(self._members))
 
+    def bond_views(self) -> tuple[BondView, ...]:
+        return self._bonds.views()
+
+    def held_views(self) -> tuple[HeldRecord, ...]:
+        """What is held here for partners."""
+        return tuple(held.record for _, held in sorted(self._bonds.helds.items()))
+
     # Inside
+
+    def _follow_bonds(self, orders: list[Order]) -> None:
+        """What was decided for members goes before what partners are told of it."""
+        bonds = self._bonds
+        orders += self._take(bonds)
+        for member in list(self._members.values()):
+            self._set_time(member)
+        bonds.settle()
+        for member in list(self._members.values()):
+            self._collect(member, orders)
+        orders += self._take(bonds)
+        bonds.speak()
+        orders += self._take(bonds)
+
+    @staticmethod
+    def _take(bonds: Bonds) -> list[Order]:
+        out, bonds.out = bonds.out, []
+        return out
 
     def _pass_time(self, now: Instant) -> None:
         before = self._heard_at
@@ -175,6 +230,7 @@ class Machine:
                 raise InvalidTransition(f"time went backwards: {now} after {before}")
             self._awake = Span(self._awake + min(now - before, self._awake_most))
         self._heard_at = now
+        self._bonds.now, self._bonds.awake = now, self._awake
 
     def _set_time(self, member: Member) -> None:
         if self._heard_at is not None:
@@ -192,7 +248,13 @@ class Machine:
                 if ticket is not None:
                     orders.append(Refuse(ticket, "UsageError", f"there is no member {event.member}", ""))
                 return
-            member = Member(self._policy, new_record(event.member, self._policy), Instant(0), self._awake)
+            holder_for = self._bonds.holds(event.member)
+            if holder_for and ticket is not None:
+                text = f"{event.member} is held here for {holder_for}"
+                orders.append(Refuse(ticket, "MemberTaken", text, "choose another name"))
+                return
+            fresh = new_record(event.member, self._policy, self._bonds.me)
+            member = Member(self._policy, fresh, Instant(0), self._awake)
             self._members[event.member] = member
         self._set_time(member)
         if ticket is not None and returns.holds(member, event):

@@ -11,13 +11,14 @@ from typing import Any, Final
 
 import msgspec
 
-from goldthread.names import CommitId, Epoch, Instant, MemberName, Span, Step
+from goldthread.names import CommitId, Epoch, Instant, KeeperId, MemberName, Span, Step
 from goldthread.policy import Policy
-from goldthread.report import AlarmLevel, Ending, Phase, Vitals
+from goldthread.report import AlarmLevel, Ending, Guard, OwnerState, Phase, Vitals
 from goldthread.rules import orders
 from goldthread.rules.choice import Choice
 from goldthread.rules.detector import Detector
 from goldthread.rules.events import Copy
+from goldthread.rules.fence import Fence
 from goldthread.rules.orders import LifeRecord, MemberRecord, Order
 from goldthread.rules.restart import deaths_within
 from goldthread.rules.retention import DepositSchedule
@@ -88,14 +89,25 @@ class MemberView(msgspec.Struct, frozen=True):
     """Within the budget's period."""
     restarts_left: int | None
     restored: CommitId | None
+    owner_state: OwnerState
+    holder: KeeperId | None
+    held: CommitId | None
+    """The newest commit that the holder has whole."""
+    held_at: Instant | None
+    guard: Guard
+    vouched_until: Instant | None
+    """Until when its life may go on; None: without end."""
+    is_frozen: bool
+    """It is stopped, since nobody vouches for it."""
 
 
-def new_record(name: MemberName, policy: Policy) -> MemberRecord:
+def new_record(name: MemberName, policy: Policy, origin: KeeperId) -> MemberRecord:
     """A member that is known by its name alone."""
     return MemberRecord(
         name=name, epoch=Epoch(0), started=Epoch(0), phase=Phase.ABSENT, reason=f"nothing is known of {name}",
         told=None, supervised=False, budget=policy.budget, hang_floor=None, pid=None, joined=False, deaths=(),
         futile=0, wound=None, floor=Epoch(0), ceiling=None, newest=None, deposited=None, restored=None, gap=Span(0),
+        origin=origin,
     )  # fmt: skip
 
 
@@ -159,6 +171,28 @@ class Member:
         self.rollbacks: list[tuple[int, Step]] = []
         self.forget: int | None = None
         self.forgotten = False
+        self.fence = Fence()
+        self.start_wanted = False
+        """The program is started as soon as its life is vouched for."""
+        self.unvouched = False
+        """WAITING: the next life begins when it is vouched for."""
+        # Its copy elsewhere.
+        self.carrying: CommitId | None = None
+        """The commit that is on its way to the holder."""
+        self.carry_failure = ""
+        self.retry_at = Instant(0)
+        self.held_at: Instant | None = None
+        self.held_version = 0
+        """The version of the holder's facts when it last said that a commit is held."""
+        self.elsewhere: tuple[Copy, ...] = ()
+        """The copies that its holder has, by the holder's word."""
+        self.elsewhere_over: Span | None = None
+        """Until when, in the keeper's waking time, the holder's word is waited for by a new keeper."""
+        self.bundle_sent = ""
+        self.hold_waiters: list[tuple[int, CommitId]] = []
+        """Tickets, and the commit that each waits for to be held."""
+        self.handing: list[int] = []
+        """The tickets of those who wait until the partner has it."""
         self.closing = False
         """The keeper is about to end: what is to be started again waits for the next one."""
 
@@ -207,6 +241,13 @@ class Member:
             deaths=deaths,
             restarts_left=max(record.budget.restarts - deaths, 0) if record.supervised else None,
             restored=record.restored,
+            owner_state=record.owner_state,
+            holder=record.holder,
+            held=record.held,
+            held_at=self.held_at,
+            guard=record.guard,
+            vouched_until=self.fence.until(record),
+            is_frozen=self.fence.frozen_at is not None,
         )
 
     def vitals(self) -> Vitals:
@@ -229,6 +270,8 @@ class Member:
         return None if newest is None else newest.step
 
     def is_deposit_wanted(self) -> bool:
+        if self.record.phase is Phase.AWAY:
+            return False  # A newer life is elsewhere: what is here is old.
         deposited = self.record.deposited
         return self.sealed is not None and (deposited is None or self.sealed.commit > deposited)
 
@@ -259,6 +302,17 @@ class Member:
 
     def refuse(self, ticket: int, error: str, text: str, hint: str = "") -> None:
         self.out.append(orders.Refuse(ticket, error, text, hint))
+
+    @property
+    def is_vouched(self) -> bool:
+        """Whether its life may begin."""
+        return self.fence.vouches(self.record, self.now)
+
+    def start_program(self) -> None:
+        """Start the present life, now or as soon as it is vouched for."""
+        self.start_wanted = not self.is_vouched
+        if not self.start_wanted:
+            self.out.append(orders.StartProgram(self.record.name, self.record.epoch))
 
     def signal_program(self, signal: int) -> None:
         self.out.append(orders.SignalProgram(self.record.name, self.record.started, signal))

@@ -7,7 +7,7 @@ import msgspec
 from goldthread.names import CommitId, Epoch, Instant, KeeperId, MemberName, Span, Step
 from goldthread.policy import Budget
 from goldthread.report import AlarmLevel, Ending, EndingKind, Guard, OwnerState, Phase
-from goldthread.rules.bond_orders import BondRecord, HeldRecord
+from goldthread.rules.bond_orders import BondOrder, BondRecord, HeldRecord
 from goldthread.rules.events import Copy
 
 __all__ = [
@@ -266,4 +266,5 @@ Order = (
     | Alarm
     | Announce
     | StopKeeper
+    | BondOrder
 )

@@ -16,7 +16,9 @@ from goldthread.rules.orders import Ceiling, Wound
 
 __all__ = ["Restart", "deaths_within", "decide_restart", "find_wound", "wound_ceiling"]
 
-_NO_WOUND = frozenset({EndingKind.STOPPED, EndingKind.HOST_RESTARTED, EndingKind.UNKNOWN, EndingKind.FINISHED})
+_NO_WOUND = frozenset(
+    {EndingKind.STOPPED, EndingKind.HOST_RESTARTED, EndingKind.UNKNOWN, EndingKind.FINISHED, EndingKind.UNVOUCHED}
+)
 
 
 class Restart(msgspec.Struct, frozen=True):

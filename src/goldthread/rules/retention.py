@@ -16,6 +16,7 @@ from goldthread.rules.orders import Ceiling
 __all__ = ["DepositSchedule", "deposits_to_keep", "is_below", "rank_copies", "slots_to_keep"]
 
 _SLOTS_KEPT = 3
+_NEARNESS = (Level.SEALED, Level.DEPOSITED, Level.HELD)
 
 
 def is_below(commit: CommitId, ceiling: Ceiling | None) -> bool:
@@ -24,17 +25,18 @@ def is_below(commit: CommitId, ceiling: Ceiling | None) -> bool:
 
 
 def rank_copies(copies: Iterable[Copy], floor: Epoch, ceiling: Ceiling | None) -> tuple[Copy, ...]:
-    """The copies that a life may start from, best first: newest commit first, memory before the vault.
+    """The copies that a life may start from, best first: newest commit first, memory before the vault, and the vault
+    before the holder.
 
     A ceiling that nobody asked for is passed when nothing lies below it: then the oldest is best.
     """
     usable = [copy for copy in copies if copy.commit.epoch >= floor]
-    usable.sort(key=lambda copy: (copy.commit, copy.level is Level.SEALED), reverse=True)
+    usable.sort(key=lambda copy: (copy.commit, -_NEARNESS.index(copy.level)), reverse=True)
     below = [copy for copy in usable if is_below(copy.commit, ceiling)]
     if ceiling is None or ceiling.asked:
         return tuple(below)
     above = [copy for copy in usable if not is_below(copy.commit, ceiling)]
-    above.sort(key=lambda copy: (copy.commit, copy.level is Level.DEPOSITED))
+    above.sort(key=lambda copy: (copy.commit, _NEARNESS.index(copy.level)))
     return (*below, *above)
 
 

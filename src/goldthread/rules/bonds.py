@@ -1,0 +1,189 @@
+"""All bonds of a keeper: their beats, what is said on them, and whose turn it is.
+
+Here events between keepers find the member, the held member or the partner that they are about. What follows stands in
+`owning.py` (this keeper's members and who holds them), `holding.py` (what is held here) and `leasing.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from goldthread.names import Epoch, Instant, KeeperId, MemberName, Span
+from goldthread.policy import Policy
+from goldthread.report import AlarmLevel, Contact, Guard, Phase
+from goldthread.rules import bond_orders, holding, orders, owning
+from goldthread.rules.bond_orders import BondRecord, HeldRecord
+from goldthread.rules.facts import facts_for, shape_of
+from goldthread.rules.holding import Held
+from goldthread.rules.member import Member
+from goldthread.rules.partner import BondView, Partner
+from goldthread.terms import Consent, WithoutLeaseStore
+
+__all__ = ["Bonds"]
+
+_SLOTS_HELD: Final = 2
+
+
+class Bonds:
+    """`now` and `awake` are set before anything is called; orders are appended to `out`."""
+
+    def __init__(
+        self, policy: Policy, me: KeeperId, name: str, label: str, lease_store: str, members: dict[MemberName, Member]
+    ) -> None:
+        self.policy = policy
+        self.me = me
+        self.name = name
+        self.label = label
+        self.lease_store = lease_store
+        self.members = members
+        self.partners: dict[KeeperId, Partner] = {}
+        self.helds: dict[tuple[KeeperId, MemberName], Held] = {}
+        self.refusals: dict[KeeperId, dict[MemberName, str]] = {}
+        """What partners said that they do not hold, and why."""
+        self.out: list[Any] = []
+        self.now = Instant(0)
+        self.awake = Span(0)
+        self._asks = 0
+
+    def recover(self, bonds: tuple[BondRecord, ...], helds: tuple[HeldRecord, ...], now: Instant) -> None:
+        """Go on where the last keeper ended. What it promised binds this one, which cannot know when that was."""
+        self.now = now
+        for record in bonds:
+            partner = self.partners[record.partner] = Partner(self.policy, record)
+            partner.promise_until = Instant(now + self.policy.promise)
+            partner.silent_at = now
+        for held_record in helds:
+            if held_record.partner in self.partners:
+                held = self.helds[held_record.partner, held_record.member] = Held(held_record)
+                held.is_sure = held_record.commit is None
+        for member in self.members.values():
+            member.fence.assumed_until = Instant(now + max(self.policy.promise, self.policy.lease))
+            if member.record.holder in self.partners:
+                member.elsewhere_over = Span(self.policy.return_grace)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether this keeper has no dealings with others."""
+        return not self.partners and not any(member.record.claimants for member in self.members.values())
+
+    def tick(self) -> None:
+        for partner in self.partners.values():
+            if partner.contact(self.awake) is Contact.SILENT and partner.silent_at is None:
+                partner.silent_at = self.now
+            if partner.is_up and self.now >= partner.due:
+                self.beat(partner)
+            if partner.record.ending and partner.is_up:
+                self.out.append(bond_orders.EndBond(partner.id, "its user ended the bond"))
+
+    def settle(self) -> None:
+        """After every event: do what is missing for each member, here and held."""
+        for member in list(self.members.values()):
+            if member.record.phase is not Phase.ABSENT:
+                owning.follow(self, member)
+        for held in list(self.helds.values()):
+            holding.consider(self, held)
+
+    def speak(self) -> None:
+        """Say what is new to each partner. Called when the orders that it rests on are given."""
+        for partner in self.partners.values():
+            if self.renew_facts(partner) and partner.is_up:
+                self.beat(partner)
+
+    def deadline(self) -> Instant | None:
+        """When a beat, a voucher or a claim is due."""
+        due = [partner.due for partner in self.partners.values() if partner.is_up]
+        due += [held.due for held in self.helds.values() if held.record.state.value == "claiming"]
+        for member in self.members.values():
+            fence, until = member.fence, member.fence.until(member.record)
+            if until is not None and member.is_alive and fence.frozen_at is None and until > self.now:
+                due.append(until)
+            if fence.ask is None and fence.due > self.now and (fence.lease is not None or until is not None):
+                due.append(fence.due)
+        return min(due, default=None)
+
+    def alarm(self, level: AlarmLevel, text: str) -> None:
+        self.out.append(orders.Alarm(level, None, text))
+
+    def ask(self) -> int:
+        self._asks += 1
+        return self._asks
+
+    def name_of(self, keeper: KeeperId | None) -> str:
+        if keeper is None:
+            return "another keeper"
+        if keeper == self.me:
+            return self.name
+        partner = self.partners.get(keeper)
+        return keeper[:8] if partner is None else partner.name
+
+    def holds(self, member: MemberName) -> str:
+        """For whom a member of this name is held here; empty where none is."""
+        return next((self.name_of(owner) for owner, name in self.helds if name == member), "")
+
+    def views(self) -> tuple[BondView, ...]:
+        return tuple(self.partners[one].view(self.awake) for one in sorted(self.partners))
+
+    # What the sides of a bond ask of it
+
+    def choose_holder(self, member: Member) -> Partner | None:
+        """The partner that is to hold this member: heard, willing, with room; another failure domain first."""
+        needed = 0 if member.sealed is None else _SLOTS_HELD * member.sealed.bytes
+        fit = []
+        for partner in self.partners.values():
+            facts = partner.facts
+            is_heard = facts is not None and partner.is_up and partner.contact(self.awake) is not Contact.SILENT
+            if facts is None or not is_heard or partner.record.ending or needed > facts.room:
+                continue
+            if member.record.name in self.refusals.get(partner.id, {}):
+                continue
+            load = sum(1 for one in self.members.values() if one.record.holder == partner.id)
+            is_near = bool(self.label) and facts.label == self.label
+            fit.append((is_near, load, partner.id))
+        return self.partners[min(fit)[2]] if fit else None
+
+    def guard_for(self, partner: Partner) -> Guard:
+        """What keeps two lives apart where this partner holds a member."""
+        if partner.terms.takeover is Consent.NO or partner.record.ending:
+            return Guard.NONE
+        if self.lease_store and partner.facts is not None and partner.facts.lease_store == self.lease_store:
+            return Guard.LEASE
+        if partner.record.mine.without_lease_store is WithoutLeaseStore.YIELD:
+            return Guard.PROMISE
+        return Guard.NONE
+
+    def room_for(self, partner: Partner, but: MemberName | None = None) -> int:
+        """Bytes that are left of what is lent to a partner, one of its members not counted."""
+        taken = sum(
+            _SLOTS_HELD * held.record.bytes
+            for (owner, name), held in self.helds.items()
+            if owner == partner.id and name != but
+        )
+        return max(0, partner.record.mine.memory - taken)
+
+    def meet_newer(self, member: Member, partner: Partner, epoch: Epoch) -> None:
+        """A partner runs a newer life of a member of this keeper: the fence."""
+        owning.go_away(self, member, partner.id, epoch)
+
+    # Inside
+
+    def beat(self, partner: Partner) -> None:
+        version = partner.record.version
+        facts = None if partner.seen >= version else facts_for(self, partner, version)
+        self.out.append(bond_orders.SendBeat(partner.id, partner.send(self.now), facts))
+
+    def renew_facts(self, partner: Partner) -> bool:
+        """Make this side's facts anew; whether they differ from what the partner was told."""
+        facts = facts_for(self, partner, partner.record.version + 1)
+        shape = shape_of(facts)
+        if partner.shape == shape:
+            return False
+        partner.shape = shape
+        partner.record = msgspec.structs.replace(partner.record, version=facts.version)
+        partner.note_told(facts)
+        self.out.append(orders.Persist(partner.record))
+        return True
+
+    def set_time(self, member: Member) -> None:
+        member.now, member.awake = self.now, self.awake

@@ -1,0 +1,104 @@
+"""What a keeper says of itself on a bond, made anew from what it knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from goldthread.names import CommitId, Step
+from goldthread.report import Guard, OwnerState, Phase
+from goldthread.rules.member import Member
+from goldthread.rules.partner import Partner
+from goldthread.wire.bonds import Facts, HeldFact, OwnedFact
+
+if TYPE_CHECKING:
+    from goldthread.rules.bonds import Bonds
+
+__all__ = ["facts_for", "shape_of"]
+
+
+def facts_for(bonds: Bonds, partner: Partner, version: int) -> Facts:
+    """All that this keeper has to say to one partner, but for the newest commits of members that go on."""
+    owned = (_owned(bonds, member, partner) for name, member in sorted(bonds.members.items()))
+    return Facts(
+        version=version,
+        terms=partner.record.mine,
+        label=bonds.label,
+        lease_store=bonds.lease_store,
+        room=bonds.room_for(partner),
+        owned=tuple(fact for fact in owned if fact is not None),
+        held=_held(bonds, partner),
+    )
+
+
+def shape_of(facts: Facts) -> Facts:
+    """What makes a new version: all but which commit exactly is held."""
+    held = tuple(
+        msgspec.structs.replace(fact, commit=None if fact.commit is None else CommitId(fact.epoch, Step(0), 0))
+        for fact in facts.held
+    )
+    return msgspec.structs.replace(facts, held=held, version=0)
+
+
+def _owned(bonds: Bonds, member: Member, partner: Partner) -> OwnedFact | None:
+    """What the partner must know of a member: one that it holds, is to hold, or believes to know."""
+    record = member.record
+    if record.phase is Phase.ABSENT:
+        return None
+    is_holder = record.holder == partner.id
+    held, owned = partner.holds(record.name), partner.owns(record.name)
+    knows_it = (held is not None and held.origin == record.origin) or (
+        owned is not None and owned.origin == record.origin
+    )
+    if record.phase is Phase.AWAY:
+        # The lease store said that the partner owns it. Where the partner does not know, it may.
+        if not is_holder or (owned is not None and owned.epoch >= record.epoch):
+            return None
+    elif not is_holder and partner.id not in record.claimants and not knows_it:
+        return None
+    given_up = (record.given_up or record.phase is Phase.AWAY) and is_holder
+    sealed = member.sealed
+    return OwnedFact(
+        member=record.name,
+        origin=record.origin,
+        epoch=record.epoch,
+        phase=record.phase,
+        hold=is_holder and record.owner_state is not OwnerState.CLOSED,
+        guard=_guard(record.guard, is_holder, bonds)
+        if record.phase is not Phase.AWAY
+        else _guard(Guard.LEASE, True, bonds),
+        newest=_newest(member) if given_up else None,
+        bytes=0 if sealed is None else _rounded(sealed.bytes),
+        given_up=given_up,
+        bundle=record.bundle,
+    )
+
+
+def _guard(guard: Guard, is_holder: bool, bonds: Bonds) -> Guard:
+    return guard if is_holder and (guard is not Guard.LEASE or bonds.lease_store) else Guard.NONE
+
+
+def _newest(member: Member) -> CommitId | None:
+    return None if member.sealed is None else member.sealed.commit
+
+
+def _rounded(size: int) -> int:
+    """To the next megabyte, so that a state that breathes makes no news."""
+    return -(-size // 2**20) * 2**20
+
+
+def _held(bonds: Bonds, partner: Partner) -> tuple[HeldFact, ...]:
+    found = []
+    for (owner, name), held in sorted(bonds.helds.items()):
+        if owner == partner.id:
+            record = held.record
+            refused = partner.refused.get(name, "")
+            found.append(HeldFact(name, record.origin, record.epoch, record.commit, record.bundle, refused))
+    known = {fact.member for fact in found}
+    for name, reason in sorted(partner.refused.items()):
+        if name not in known:
+            fact = partner.owns(name)
+            if fact is not None:
+                found.append(HeldFact(name, fact.origin, fact.epoch, None, "", reason))
+    return tuple(found)

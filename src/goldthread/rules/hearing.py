@@ -1,0 +1,281 @@
+"""What happens on bonds, and whom it concerns: one function for each event between keepers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from goldthread.names import Instant
+from goldthread.report import AlarmLevel, Contact, Phase
+from goldthread.rules import bond_events, bond_orders, holding, inventory, leasing, orders, owning
+from goldthread.rules.bond_orders import BondRecord
+from goldthread.rules.bonds import Bonds
+from goldthread.rules.holding import Held
+from goldthread.rules.member import Member
+from goldthread.rules.partner import Partner
+
+__all__ = ["HANDLERS"]
+
+
+def on_tied(bonds: Bonds, event: bond_events.BondTied) -> None:
+    known = bonds.partners.get(event.partner)
+    if known is not None:
+        known.record = msgspec.structs.replace(
+            known.record, name=event.name, mine=event.mine, theirs=event.theirs, ending=False
+        )
+        bonds.out.append(orders.Persist(known.record))
+        return
+    record = BondRecord(event.partner, event.name, event.mine, event.theirs, version=0)
+    bonds.partners[event.partner] = Partner(bonds.policy, record)
+    bonds.out.append(orders.Persist(record))
+    bonds.alarm(AlarmLevel.NOTICE, f"a bond with {event.name} is tied")
+
+
+def on_terms(bonds: Bonds, event: bond_events.TermsAsked) -> None:
+    partner = bonds.partners.get(event.partner)
+    if partner is None:
+        _refuse_unknown(bonds, event.ticket)
+        return
+    partner.record = msgspec.structs.replace(partner.record, mine=event.mine)
+    bonds.out.append(orders.Persist(partner.record))
+    bonds.out.append(orders.Accept(event.ticket, f"the terms for {partner.name} are changed"))
+
+
+def on_end_asked(bonds: Bonds, event: bond_events.BondEndAsked) -> None:
+    partner = bonds.partners.get(event.partner)
+    if partner is None:
+        _refuse_unknown(bonds, event.ticket)
+        return
+    partner.record = msgspec.structs.replace(partner.record, ending=True)
+    bonds.out.append(orders.Persist(partner.record))
+    if partner.is_up:
+        bonds.out.append(bond_orders.EndBond(partner.id, "its user ended the bond"))
+        bonds.out.append(orders.Accept(event.ticket, f"the bond with {partner.name} ends"))
+    else:
+        text = f"{partner.name} is out of reach: the bond ends here now, and there when it is heard"
+        bonds.out.append(orders.Accept(event.ticket, text))
+
+
+def on_over(bonds: Bonds, event: bond_events.BondOver) -> None:
+    partner = bonds.partners.pop(event.partner, None)
+    if partner is None:
+        return
+    for (owner, _), held in list(bonds.helds.items()):
+        if owner == event.partner:
+            holding.drop(bonds, held)
+    for member in bonds.members.values():
+        claimants = member.record.claimants
+        if event.partner in claimants:
+            bonds.set_time(member)
+            member.persist(claimants=tuple(one for one in claimants if one != event.partner))
+    bonds.refusals.pop(event.partner, None)
+    bonds.out.append(bond_orders.ForgetBond(event.partner))
+    bonds.alarm(AlarmLevel.NOTICE, f"the bond with {partner.name} is over: {event.text}")
+
+
+def on_up(bonds: Bonds, event: bond_events.LinkUp) -> None:
+    partner = bonds.partners.get(event.partner)
+    if partner is None:
+        return
+    partner.is_up = True
+    partner.sent.clear()
+    partner.seen = 0
+    partner.beats.forget()
+    partner.hear(bonds.now, bonds.awake)
+    if event.name != partner.record.name:
+        partner.record = msgspec.structs.replace(partner.record, name=event.name)
+        bonds.out.append(orders.Persist(partner.record))
+    bonds.renew_facts(partner)
+    bonds.beat(partner)
+
+
+def on_lost(bonds: Bonds, event: bond_events.LinkLost) -> None:
+    partner = bonds.partners.get(event.partner)
+    if partner is not None:
+        partner.is_up = False
+        partner.sent.clear()
+
+
+def on_heard(bonds: Bonds, event: bond_events.BeatHeard) -> None:
+    partner = bonds.partners.get(event.partner)
+    if partner is None:
+        return
+    partner.hear(bonds.now, bonds.awake)
+    facts = event.facts
+    if facts is not None and (partner.facts is None or facts.version >= partner.facts.version):
+        partner.facts = facts
+        bonds.refusals.pop(partner.id, None)
+        if facts.terms != partner.record.theirs:
+            partner.record = msgspec.structs.replace(partner.record, theirs=facts.terms)
+            bonds.out.append(orders.Persist(partner.record))
+        for fact in facts.owned:
+            own = bonds.members.get(fact.member)
+            if own is not None:
+                bonds.set_time(own)
+            holding.hear(bonds, partner, fact)
+    seen = 0 if partner.facts is None else partner.facts.version
+    promised = holding.promised(bonds, partner)
+    if promised:
+        partner.promise_until = Instant(bonds.now + bonds.policy.promise)
+    bonds.out.append(bond_orders.AnswerBeat(partner.id, event.number, seen, bonds.policy.promise, promised))
+
+
+def on_answered(bonds: Bonds, event: bond_events.BeatAnswered) -> None:
+    partner = bonds.partners.get(event.partner)
+    if partner is None:
+        return
+    sent = partner.answered(event.number, bonds.now)
+    if sent is None:
+        return
+    partner.hear(bonds.now, bonds.awake)
+    partner.seen = max(partner.seen, min(event.facts_seen, partner.record.version))
+    until = Instant(sent + min(event.promise, bonds.policy.promise))
+    for name in event.promised:
+        member = bonds.members.get(name)
+        if member is not None:
+            bonds.set_time(member)
+            owning.take_promises(bonds, member, partner, until)
+
+
+def on_lease(bonds: Bonds, event: Any) -> None:
+    member = bonds.members.get(event.member)
+    verb = {bond_events.LeaseGranted: "on_granted", bond_events.LeaseFound: "on_found"}.get(type(event), "on_unknown")
+    if member is not None and member.fence.ask == event.ask:
+        bonds.set_time(member)
+        getattr(leasing, verb)(bonds, member, event)
+        return
+    for held in list(bonds.helds.values()):
+        if held.record.member == event.member and held.ask == event.ask:
+            getattr(holding, verb)(bonds, held, event)
+
+
+def on_owned(bonds: Bonds, event: Any) -> None:
+    member = bonds.members.get(event.member)
+    if member is None:
+        if isinstance(event, bond_events.HoldAsked):
+            _refuse_unknown(bonds, event.ticket)
+        return
+    bonds.set_time(member)
+    verbs: dict[type, Callable[[Bonds, Member, Any], None]] = {
+        bond_events.CommitHeld: owning.on_held,
+        bond_events.ReplicateFailed: owning.on_replicate_failed,
+        bond_events.HoldAsked: owning.on_hold_asked,
+    }
+    verbs[type(event)](bonds, member, event)
+
+
+def on_held(bonds: Bonds, event: Any) -> None:
+    held = bonds.helds.get((event.partner, event.member))
+    if held is not None:
+        verb = holding.on_landed if isinstance(event, bond_events.CopyLanded) else holding.on_gone
+        verb(bonds, held, event)
+
+
+def on_bundle_landed(bonds: Bonds, event: bond_events.BundleLanded) -> None:
+    held = bonds.helds.get((event.partner, event.member))
+    if held is not None:
+        held.record = msgspec.structs.replace(held.record, bundle=event.digest)
+        bonds.out.append(orders.Persist(held.record))
+
+
+def on_bundle_made(bonds: Bonds, event: bond_events.BundleMade) -> None:
+    member = bonds.members.get(event.member)
+    if member is not None and member.record.bundle != event.digest:
+        bonds.set_time(member)
+        member.persist(bundle=event.digest)
+        if event.text:
+            member.alarm(AlarmLevel.NOTICE, event.text)
+
+
+def on_bundle_sent(bonds: Bonds, event: bond_events.BundleSent) -> None:
+    member = bonds.members.get(event.member)
+    if member is not None and event.differences:
+        bonds.set_time(member)
+        where = bonds.name_of(event.partner)
+        member.alarm(
+            AlarmLevel.WARNING, f"{member.record.name} may run otherwise on {where}: {'; '.join(event.differences)}"
+        )
+
+
+def on_bundle_failed(bonds: Bonds, event: bond_events.BundleFailed) -> None:
+    member = bonds.members.get(event.member)
+    if member is not None:
+        bonds.set_time(member)
+        member.bundle_sent = ""
+        member.retry_at = Instant(bonds.now + bonds.policy.hold_retry)
+        if event.text != member.carry_failure:
+            member.alarm(AlarmLevel.WARNING, f"what is needed to run {event.member} could not be sent: {event.text}")
+        member.carry_failure = event.text
+
+
+def on_mended(bonds: Bonds, event: bond_events.CopyMended) -> None:
+    member = bonds.members.get(event.member)
+    if member is not None:
+        bonds.set_time(member)
+        inventory.on_mended(member, event)
+
+
+def on_takeover(bonds: Bonds, event: bond_events.TakeoverAsked) -> None:
+    member = bonds.members.get(event.member)
+    held = next((one for (_, name), one in bonds.helds.items() if name == event.member), None)
+    if event.to != bonds.me and member is not None and member.record.phase is not Phase.AWAY:
+        bonds.set_time(member)
+        owning.hand_over(bonds, member, event)
+    elif event.to != bonds.me:
+        bonds.out.append(orders.Refuse(event.ticket, "UsageError", f"{event.member} is not owned here", ""))
+    elif held is not None:
+        _take_by_hand(bonds, held, event.ticket)
+    elif member is not None and member.record.claimants:
+        bonds.set_time(member)
+        owning.release(bonds, member, event.ticket)
+    else:
+        text = f"{event.member} is not held here" if member is None else f"{event.member} runs here"
+        bonds.out.append(orders.Refuse(event.ticket, "UsageError", text, ""))
+
+
+def _take_by_hand(bonds: Bonds, held: Held, ticket: int) -> None:
+    record, partner = held.record, bonds.partners[held.record.partner]
+    if partner.contact(bonds.awake) is not Contact.SILENT and not record.given_up:
+        text = f"{partner.name}, which owns {record.member}, lives"
+        command = f"goldthread takeover {record.member} --to {bonds.name}"
+        hint = f"on {partner.name}: `{command}` hands it over without a lost step"
+        bonds.out.append(orders.Refuse(ticket, "UsageError", text, hint))
+    elif record.commit is None or not record.bundle:
+        what = "no whole copy of it is here" if record.commit is None else "what is needed to run it is not here"
+        bonds.out.append(orders.Refuse(ticket, "NothingToRestore", f"{record.member} cannot be taken over: {what}", ""))
+    else:
+        held.record = msgspec.structs.replace(record, wanted=True)
+        held.ticket = ticket
+        bonds.out.append(orders.Persist(held.record))
+
+
+def _refuse_unknown(bonds: Bonds, ticket: int) -> None:
+    bonds.out.append(orders.Refuse(ticket, "UsageError", "there is no such bond or member", "`goldthread bond list`"))
+
+
+HANDLERS: Final[dict[type, Callable[[Bonds, Any], None]]] = {
+    bond_events.BondTied: on_tied,
+    bond_events.TermsAsked: on_terms,
+    bond_events.BondEndAsked: on_end_asked,
+    bond_events.BondOver: on_over,
+    bond_events.LinkUp: on_up,
+    bond_events.LinkLost: on_lost,
+    bond_events.BeatHeard: on_heard,
+    bond_events.BeatAnswered: on_answered,
+    bond_events.LeaseGranted: on_lease,
+    bond_events.LeaseFound: on_lease,
+    bond_events.LeaseUnknown: on_lease,
+    bond_events.CommitHeld: on_owned,
+    bond_events.ReplicateFailed: on_owned,
+    bond_events.HoldAsked: on_owned,
+    bond_events.CopyLanded: on_held,
+    bond_events.CopiesGone: on_held,
+    bond_events.BundleLanded: on_bundle_landed,
+    bond_events.BundleMade: on_bundle_made,
+    bond_events.BundleSent: on_bundle_sent,
+    bond_events.BundleFailed: on_bundle_failed,
+    bond_events.CopyMended: on_mended,
+    bond_events.TakeoverAsked: on_takeover,
+}

@@ -1,0 +1,361 @@
+"""The holder's side of a bond: what is held for a partner, and whether it may be taken over.
+
+    INVITED -> SYNCING -> BONDED -> DOUBTING -> CLAIMING, then owner under a higher epoch, or back to BONDED
+
+A member is taken over only where its owner has given it up; or where its owner is silent, this keeper's own promise
+has run out, and (by the guard that the owner told of) the lease was won; or where a person says so.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from goldthread.names import CommitId, Epoch, Instant
+from goldthread.report import AlarmLevel, Contact, Guard, HolderState, Phase
+from goldthread.rules import bond_events, bond_orders, orders, takeover
+from goldthread.rules.bond_orders import HeldRecord
+from goldthread.rules.partner import Partner
+from goldthread.terms import Consent
+from goldthread.wire.bonds import OwnedFact
+from goldthread.wire.leases import Lease
+
+if TYPE_CHECKING:
+    from goldthread.rules.bonds import Bonds
+
+__all__ = ["Held", "consider", "drop", "hear", "on_found", "on_gone", "on_granted", "on_landed", "on_unknown"]
+
+_SLOTS_HELD: Final = 2
+_AT_WORK: Final = (HolderState.DOUBTING, HolderState.CLAIMING)
+_TAKEN: Final = frozenset({Phase.ENDED, Phase.ABSENT, Phase.AWAY})
+
+
+class Held:
+    """What is known of one member that is held."""
+
+    __slots__ = (
+        "allowed", "ask", "asked_at", "claim", "doubted_at", "due", "is_sure", "lease", "read_at", "record", "said",
+        "ticket", "version",
+    )  # fmt: skip
+
+    def __init__(self, record: HeldRecord) -> None:
+        self.record = record
+        self.is_sure = True
+        """Whether the copy is known to be here; after the death of a keeper its carrier tells."""
+        self.allowed: tuple[Epoch, int] | None = None
+        """What the carrier was told to let in."""
+        self.doubted_at: Instant | None = None
+        self.ticket: int | None = None
+        """Of the person who wants it taken over."""
+        self.said = ""
+        """The alarm that was raised last: why it is not taken over."""
+        self.ask: int | None = None
+        self.asked_at = Instant(0)
+        self.due = Instant(0)
+        self.read_at: Instant | None = None
+        """When the lease was first seen as it stands."""
+        self.lease: Lease | None = None
+        self.version: str | None = None
+        self.claim: Lease | None = None
+        """What is being written in place of it."""
+
+
+# What the owner says
+
+
+def hear(bonds: Bonds, partner: Partner, fact: OwnedFact) -> None:
+    """The partner told of a member that it owns."""
+    partner.refused.pop(fact.member, None)
+    own = bonds.members.get(fact.member)
+    held = bonds.helds.get((partner.id, fact.member))
+    reason = _why_not(bonds, partner, fact)
+    if reason:
+        if fact.hold:
+            partner.refused[fact.member] = reason
+        return
+    if own is not None and own.record.phase not in _TAKEN:
+        bonds.meet_newer(own, partner, fact.epoch)
+    if held is not None and fact.epoch < held.record.epoch:
+        return
+    if own is not None and own.record.phase is Phase.AWAY and fact.epoch > own.record.epoch:
+        own.persist(
+            epoch=fact.epoch, started=fact.epoch, reason=f"life {fact.epoch} of {fact.member} is {partner.name}'s"
+        )
+    if not fact.hold:
+        if held is not None and held.record.state is not HolderState.CLAIMING:
+            drop(bonds, held)
+        return
+    if held is None:
+        held = _invite(bonds, partner, fact)
+    _learn(bonds, held, fact)
+
+
+def _why_not(bonds: Bonds, partner: Partner, fact: OwnedFact) -> str:
+    """Why the copy of a member may not be here; empty where it may."""
+    own = bonds.members.get(fact.member)
+    if own is not None and own.record.phase is not Phase.ABSENT and own.record.origin != fact.origin:
+        return f"another member named {fact.member} lives on {bonds.name}: rename one of the two"
+    if own is not None and own.record.phase not in _TAKEN and own.record.epoch >= fact.epoch:
+        return f"life {own.record.epoch} of {fact.member} is {bonds.name}'s"
+    for (holder_for, name), other in bonds.helds.items():
+        if name != fact.member or holder_for == partner.id:
+            continue
+        if other.record.origin != fact.origin:
+            return f"another member named {fact.member} is held here for {bonds.name_of(holder_for)}"
+        if other.record.epoch > fact.epoch:
+            return f"life {other.record.epoch} of {fact.member} is {bonds.name_of(holder_for)}'s, by what is known here"
+    room = bonds.room_for(partner, but=fact.member)
+    if fact.hold and _SLOTS_HELD * fact.bytes > room:
+        needed, lent = _SLOTS_HELD * fact.bytes / 2**20, room / 2**20
+        return f"its copies need {needed:.1f} MiB, and {lent:.1f} MiB of what the terms lend are left"
+    return ""
+
+
+def _invite(bonds: Bonds, partner: Partner, fact: OwnedFact) -> Held:
+    record = HeldRecord(
+        partner.id, fact.member, fact.origin, fact.epoch, HolderState.INVITED, f"{partner.name} asked for it",
+        fact.phase, fact.guard, fact.given_up, fact.newest, fact.bytes, None, "",
+    )  # fmt: skip
+    held = bonds.helds[partner.id, fact.member] = Held(record)
+    bonds.out.append(orders.Persist(record))
+    return held
+
+
+def _learn(bonds: Bonds, held: Held, fact: OwnedFact) -> None:
+    before = held.record
+    known = before.newest if fact.newest is None else fact.newest
+    if before.newest is not None and known is not None and known < before.newest:
+        known = before.newest
+    after = msgspec.structs.replace(
+        before,
+        epoch=fact.epoch,
+        phase=fact.phase,
+        guard=fact.guard,
+        given_up=fact.given_up,
+        bytes=fact.bytes,
+        newest=known,
+    )
+    if after.epoch > before.epoch:
+        # A newer life vouches for itself: what was doubted of the older one is over.
+        held.read_at = held.claim = None
+        held.lease = held.version = None
+        after = msgspec.structs.replace(after, wanted=False)
+    held.record = after
+    is_news = msgspec.structs.replace(before, newest=known, bytes=fact.bytes) != after
+    if is_news:
+        bonds.out.append(orders.Persist(after))
+    most = bonds.room_for(bonds.partners[before.partner], but=fact.member) // _SLOTS_HELD
+    if held.allowed != (fact.epoch, most):
+        held.allowed = (fact.epoch, most)
+        bonds.out.append(bond_orders.AllowCopies(before.partner, before.member, fact.epoch, most))
+
+
+def drop(bonds: Bonds, held: Held) -> None:
+    """Let it go: the owner does not want it held here any more, or it is this keeper's own now."""
+    record = held.record
+    del bonds.helds[record.partner, record.member]
+    if held.ticket is not None:
+        bonds.out.append(orders.Refuse(held.ticket, "UsageError", f"{record.member} is not held here any more", ""))
+    bonds.out.append(bond_orders.DropCopies(record.partner, record.member))
+    bonds.out.append(bond_orders.ForgetHeld(record.partner, record.member))
+
+
+# What lands
+
+
+def on_landed(bonds: Bonds, held: Held, event: bond_events.CopyLanded) -> None:
+    record, commit = held.record, event.copy.commit
+    held.is_sure = True
+    if commit.epoch > record.epoch or (record.commit is not None and commit < record.commit):
+        return
+    is_first = record.commit is None
+    newest = commit if record.newest is None or commit > record.newest else record.newest
+    held.record = msgspec.structs.replace(record, commit=commit, newest=newest)
+    if is_first or record.commit.epoch < commit.epoch:  # type: ignore[union-attr]
+        bonds.out.append(orders.Persist(held.record))
+        _let_older_go(bonds, held, commit)
+    if record.state in (HolderState.INVITED, HolderState.SYNCING):
+        _move(bonds, held, HolderState.BONDED, f"{commit} is whole here")
+
+
+def _let_older_go(bonds: Bonds, held: Held, commit: CommitId) -> None:
+    """A newer life's first copy is whole here: what is left of older lives may go."""
+    for (partner, name), other in list(bonds.helds.items()):
+        if name == held.record.member and partner != held.record.partner and other.record.epoch < commit.epoch:
+            drop(bonds, other)
+    own = bonds.members.get(held.record.member)
+    if own is not None and own.record.phase is Phase.AWAY:
+        own.sealed = None
+        bonds.out.append(orders.FreeSlots(own.record.name, Epoch(commit.epoch + 1)))
+
+
+def on_gone(bonds: Bonds, held: Held, event: bond_events.CopiesGone) -> None:
+    held.record = msgspec.structs.replace(held.record, commit=None)
+    held.allowed, held.is_sure = None, True
+    bonds.out.append(orders.Persist(held.record))
+    bonds.alarm(AlarmLevel.WARNING, f"the copy of {held.record.member} that is held here is lost: {event.text}")
+    if held.record.state is HolderState.BONDED:
+        _move(bonds, held, HolderState.SYNCING, event.text)
+
+
+# Doubt
+
+
+def consider(bonds: Bonds, held: Held) -> None:
+    """Decide, from all that is known now, whether this keeper goes on holding, doubts, claims or takes over."""
+    record = held.record
+    partner = bonds.partners[record.partner]
+    contact = partner.contact(bonds.awake)
+    is_lost = contact is Contact.SILENT and partner.record.ending is False
+    if record.state is HolderState.CLAIMING:
+        _read_lease(bonds, held)  # Where no answer comes, the register tells how it went.
+        return
+    if not (is_lost or record.given_up or record.wanted):
+        _calm(bonds, held, partner, contact)
+        return
+    if record.state is not HolderState.DOUBTING:
+        if record.given_up:
+            reason = f"{partner.name} has given it up"
+        elif is_lost:
+            reason = f"{partner.name} is silent: {partner.explain(bonds.awake)}"
+        else:
+            reason = "a person wants it taken over"
+        held.doubted_at, held.said = bonds.now, ""
+        _move(bonds, held, HolderState.DOUBTING, reason)
+    hindrance = _hindrance(bonds, held, partner, is_lost)
+    if hindrance:
+        _say_once(bonds, held, hindrance)
+        return
+    if record.guard is Guard.LEASE and bonds.lease_store:
+        _claim(bonds, held, partner)
+    elif record.given_up or record.wanted or bonds.now >= partner.promise_until + bonds.policy.clock_margin:
+        takeover.take_over(bonds, held, Epoch(record.epoch + 1))
+
+
+def _calm(bonds: Bonds, held: Held, partner: Partner, contact: Contact) -> None:
+    """The owner lives: hold on. A link that ended is a quick sign, so the lease is looked at ahead."""
+    record = held.record
+    if record.state is HolderState.DOUBTING:
+        held.read_at = None
+        state = HolderState.BONDED if record.commit is not None else HolderState.SYNCING
+        _move(bonds, held, state, f"{partner.name} is heard again")
+    is_odd = contact is not Contact.FRESH or not partner.is_up
+    if record.guard is Guard.LEASE and bonds.lease_store and is_odd and record.commit is not None:
+        _read_lease(bonds, held)
+
+
+def _hindrance(bonds: Bonds, held: Held, partner: Partner, is_lost: bool) -> str:
+    """Why it is not taken over now; empty where nothing but time stands in the way."""
+    record, name = held.record, held.record.member
+    if record.phase in _TAKEN and not record.given_up:
+        return f"{name} had ended"
+    if record.commit is None:
+        return f"{name} cannot be taken over: no whole copy of it is here"
+    if not held.is_sure:
+        return f"it is not known yet whether the copy of {name} outlived the last keeper"
+    if not record.bundle:
+        return f"{name} cannot be taken over: what is needed to run it is not here"
+    if partner.record.mine.takeover is not Consent.YES and not record.wanted:
+        return f"the terms leave it to a person: `goldthread takeover {name}`"
+    if record.given_up and not is_lost and record.newest is not None and record.commit < record.newest:
+        return f"{name} is taken over when {record.newest} is here"
+    if record.guard is Guard.NONE and not (record.given_up or record.wanted):
+        return (
+            f"nobody can tell whether {partner.name} is lost or only out of reach, and its terms say hold:"
+            f" `goldthread takeover {name}` decides"
+        )
+    if record.guard is Guard.LEASE and not bonds.lease_store:
+        return f"{name} is guarded by a lease, and no lease store is configured here"
+    return ""
+
+
+def _say_once(bonds: Bonds, held: Held, text: str) -> None:
+    if held.said != text:
+        held.said = text
+        bonds.alarm(AlarmLevel.CRITICAL, f"{held.record.member} of {bonds.name_of(held.record.partner)}: {text}")
+
+
+def _move(bonds: Bonds, held: Held, state: HolderState, reason: str) -> None:
+    held.record = msgspec.structs.replace(held.record, state=state, reason=reason)
+    bonds.out.append(orders.Persist(held.record))
+
+
+# The lease
+
+
+def _read_lease(bonds: Bonds, held: Held) -> None:
+    if held.ask is None and bonds.now >= held.due:
+        held.ask, held.asked_at = bonds.ask(), bonds.now
+        held.due = Instant(bonds.now + bonds.policy.lease_every)
+        bonds.out.append(bond_orders.ReadLease(held.record.member, held.ask))
+
+
+def _claim(bonds: Bonds, held: Held, partner: Partner) -> None:
+    """Claim the lease once nobody can count on it any more."""
+    record, lease = held.record, held.lease
+    if held.read_at is None:
+        _read_lease(bonds, held)
+        return
+    if lease is not None and lease.origin != record.origin:
+        _say_once(bonds, held, f"the lease in the store is that of another member named {record.member}")
+        return
+    if lease is not None and lease.owner not in (None, partner.id, bonds.me) and lease.epoch > record.epoch:
+        _say_once(bonds, held, f"life {lease.epoch} of {record.member} is {bonds.name_of(lease.owner)}'s")
+        _read_lease(bonds, held)
+        return
+    margin = bonds.policy.clock_margin
+    free = held.read_at if lease is None or lease.owner is None else Instant(held.read_at + lease.span + margin)
+    if not record.given_up:
+        free = max(free, Instant(partner.promise_until + margin))
+    if bonds.now < free or held.ask is not None:
+        return
+    epoch = Epoch(max(record.epoch, 0 if lease is None else lease.epoch) + 1)
+    count = 1 if lease is None else lease.count + 1
+    held.claim = Lease(record.member, record.origin, epoch, bonds.me, count, bonds.policy.lease)
+    _move(bonds, held, HolderState.CLAIMING, f"its lease is claimed for life {epoch}")
+    held.ask, held.asked_at = bonds.ask(), bonds.now
+    held.due = Instant(bonds.now + bonds.policy.lease_every)
+    bonds.out.append(bond_orders.SwapLease(record.member, held.ask, held.claim, held.version))
+
+
+def on_granted(bonds: Bonds, held: Held, event: bond_events.LeaseGranted) -> None:
+    held.ask = None
+    takeover.take_over(bonds, held, event.lease.epoch, event.lease, event.version, held.asked_at)
+
+
+def on_found(bonds: Bonds, held: Held, event: bond_events.LeaseFound) -> None:
+    held.ask = None
+    lease, record = event.lease, held.record
+    is_own = lease is not None and lease.owner == bonds.me and lease.epoch > record.epoch
+    if record.state is HolderState.CLAIMING and is_own and lease is not None and event.version is not None:
+        takeover.take_over(bonds, held, lease.epoch, lease, event.version, None)
+        return
+    if event.version != held.version or held.read_at is None:
+        held.read_at = bonds.now
+    held.lease, held.version = lease, event.version
+    if record.state is HolderState.CLAIMING:
+        held.claim = None
+        _move(bonds, held, HolderState.DOUBTING, "its lease was not to be had")
+
+
+def on_unknown(bonds: Bonds, held: Held, event: bond_events.LeaseUnknown) -> None:
+    held.ask = None
+    held.due = Instant(bonds.now + bonds.policy.lease_every)
+    if held.record.state in _AT_WORK:
+        _say_once(bonds, held, f"its lease is out of reach: {event.text}")
+
+
+def promised(bonds: Bonds, partner: Partner) -> tuple[Any, ...]:
+    """The partner's members that this keeper will not take over while its promise binds."""
+    if partner.facts is None:
+        return ()
+    names = []
+    for fact in partner.facts.owned:
+        own = bonds.members.get(fact.member)
+        is_own = own is not None and own.record.phase not in _TAKEN and own.record.epoch >= fact.epoch
+        held = bonds.helds.get((partner.id, fact.member))
+        is_claimed = held is not None and held.record.state is HolderState.CLAIMING
+        if not is_own and not is_claimed:
+            names.append(fact.member)
+    return tuple(names)

@@ -1,0 +1,95 @@
+"""An owner's dealings with the lease store: claim, renew, give up. One question is under way at a time.
+
+The register says who owns the member: a record of another keeper under a newer life is the fence itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from goldthread.names import Instant
+from goldthread.report import AlarmLevel, Guard
+from goldthread.rules import bond_events, bond_orders, owning
+from goldthread.rules.member import Member
+from goldthread.wire.leases import Lease
+
+if TYPE_CHECKING:
+    from goldthread.rules.bonds import Bonds
+
+__all__ = ["keep", "on_found", "on_granted", "on_unknown"]
+
+
+def keep(bonds: Bonds, member: Member) -> None:
+    """Ask the store for what is due: the lease of a member that somebody may take over."""
+    fence = member.fence
+    if fence.ask is not None or bonds.now < fence.due or not _is_wanted(bonds, member):
+        return
+    fence.ask, fence.asked_at = bonds.ask(), bonds.now
+    fence.due = Instant(bonds.now + member.policy.lease_every)
+    if not fence.was_read:
+        member.out.append(bond_orders.ReadLease(member.record.name, fence.ask))
+    else:
+        member.out.append(bond_orders.SwapLease(member.record.name, fence.ask, _next(bonds, member), fence.version))
+
+
+def _is_wanted(bonds: Bonds, member: Member) -> bool:
+    record, fence = member.record, member.fence
+    if not bonds.lease_store or record.epoch == 0:
+        return False
+    if record.given_up:
+        return fence.lease is None or fence.lease.owner == bonds.me
+    if record.guard is Guard.LEASE or record.claimants:
+        return True
+    partner = None if record.holder is None else bonds.partners.get(record.holder)
+    return partner is not None and bonds.guard_for(partner) is Guard.LEASE
+
+
+def _next(bonds: Bonds, member: Member) -> Lease:
+    record, before = member.record, member.fence.lease
+    count = 1 if before is None else before.count + 1
+    owner = None if record.given_up else bonds.me
+    return Lease(record.name, record.origin, record.epoch, owner, count, member.policy.lease)
+
+
+def on_granted(bonds: Bonds, member: Member, event: bond_events.LeaseGranted) -> None:
+    fence, lease = member.fence, event.lease
+    fence.ask = None
+    fence.lease, fence.version, fence.was_read = lease, event.version, True
+    fence.lease_text = ""
+    if lease.owner == bonds.me:
+        fence.lease_epoch = lease.epoch
+        fence.lease_until = Instant(fence.asked_at + lease.span)
+    else:
+        fence.lease_until = Instant(0)
+    if lease.epoch != member.record.epoch:
+        fence.due = bonds.now
+
+
+def on_found(bonds: Bonds, member: Member, event: bond_events.LeaseFound) -> None:
+    """What stands there is ours, older than ours, or the fence."""
+    fence, record, lease = member.fence, member.record, event.lease
+    fence.ask = None
+    fence.lease, fence.version, fence.was_read = lease, event.version, True
+    if lease is not None and lease.origin != record.origin:
+        text = f"another member named {record.name} has its lease in the same store; rename one of the two"
+        if fence.lease_text != text:
+            member.alarm(AlarmLevel.WARNING, text)
+        fence.lease_text = text
+        fence.was_read = False
+        return
+    fence.lease_text = ""
+    if lease is not None and lease.owner != bonds.me:
+        is_newer = lease.epoch > record.epoch or (lease.owner is not None and lease.epoch == record.epoch)
+        if is_newer:
+            owning.go_away(bonds, member, bonds.name_of(lease.owner), lease.epoch)
+            return
+    fence.due = bonds.now
+
+
+def on_unknown(bonds: Bonds, member: Member, event: bond_events.LeaseUnknown) -> None:
+    """The store is out of reach; a swap may be done or not, which the next refusal will tell."""
+    fence = member.fence
+    fence.ask = None
+    if not fence.lease_text:
+        member.alarm(AlarmLevel.WARNING, f"the lease of {member.record.name} is out of reach: {event.text}")
+    fence.lease_text = event.text

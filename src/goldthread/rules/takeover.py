@@ -1,0 +1,76 @@
+"""A held member becomes this keeper's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from goldthread.names import Epoch, Instant
+from goldthread.report import AlarmLevel, Ending, EndingKind
+from goldthread.rules import beginnings, bond_orders, orders
+from goldthread.rules.bond_orders import HeldRecord
+from goldthread.rules.member import Member, new_life, new_record
+from goldthread.wire.leases import Lease
+
+if TYPE_CHECKING:
+    from goldthread.rules.bonds import Bonds
+    from goldthread.rules.holding import Held
+
+__all__ = ["take_over"]
+
+
+def take_over(
+    bonds: Bonds, held: Held, epoch: Epoch, lease: Lease | None = None, version: str | None = None,
+    asked_at: Instant | None = None,
+) -> None:  # fmt: skip
+    """A held member becomes this keeper's own, and its next life begins."""
+    record, partner = held.record, bonds.partners[held.record.partner]
+    member = bonds.members.get(record.member)
+    if member is None:
+        fresh = new_record(record.member, bonds.policy, record.origin)
+        member = bonds.members[record.member] = Member(bonds.policy, fresh, bonds.now, bonds.awake)
+    member.now, member.awake = bonds.now, bonds.awake
+    ending = Ending(EndingKind.HANDED_OVER if record.given_up else EndingKind.HOST_LOST, record.reason)
+    before = Epoch(epoch - 1)
+    moments = (("died", partner.heard_at),) if partner.heard_at is not None else ()
+    member.life = msgspec.structs.replace(
+        new_life(record.member, record.epoch, ()),
+        reached=None if record.newest is None else record.newest.step,
+        ending=ending,
+        lost=_loss(record),
+    )
+    member.out.append(orders.Persist(member.life))
+    seen = bonds.now if held.doubted_at is None else held.doubted_at
+    del bonds.helds[record.partner, record.member]
+    member.record = msgspec.structs.replace(
+        member.record,
+        epoch=before,
+        started=before,
+        newest=record.commit,
+        held=None,
+        holder=None,
+        bundle=record.bundle,
+    )
+    fence = member.fence
+    if lease is not None:
+        fence.lease, fence.version, fence.was_read, fence.lease_epoch = lease, version, True, lease.epoch
+        fence.lease_until = Instant(0) if asked_at is None else Instant(asked_at + lease.span)
+    member.out.append(bond_orders.AdoptCopies(record.partner, record.member))
+    reason = f"life {epoch} starts on {bonds.name}: {record.reason}"
+    beginnings.start_life(member, reason, (*moments, ("seen", seen)))
+    member.out.append(bond_orders.ForgetHeld(record.partner, record.member))
+    member.alarm(AlarmLevel.WARNING, f"{record.member} of {partner.name} is taken over: {record.reason}")
+    if held.ticket is not None:
+        member.accept(held.ticket, f"life {epoch} of {record.member} is being started here")
+
+
+def _loss(record: HeldRecord) -> str:
+    """What the loss of the owner cost a member that is taken over."""
+    commit, newest = record.commit, record.newest
+    if commit is None:
+        return "all its work"
+    if record.given_up and newest == commit:
+        return f"nothing: step {commit.step} was handed over"
+    known = "" if newest is None or newest <= commit else f": step {newest.step} was sealed"
+    return f"what it did after step {commit.step}{known}"
