@@ -36,7 +36,7 @@ Step = NewType("Step", int)
 """How far the program has come, in its own counting; zero or more."""
 
 Instant = NewType("Instant", int)
-"""A point on the host's monotonic clock, in nanoseconds. Comparable between processes of one boot."""
+"""A point on the clock of the host (`clock.py`), in nanoseconds. Comparable between processes of one boot."""
 
 Span = NewType("Span", int)
 """A length of time in nanoseconds."""

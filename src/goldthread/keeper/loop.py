@@ -12,13 +12,13 @@ import os
 import selectors
 import socket
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
+from goldthread.clock import now
 from goldthread.keeper.ready import call_ready
 from goldthread.names import Instant, Span
 
@@ -29,11 +29,6 @@ _WORKER_NICENESS: Final = 5
 _IDLE_SECONDS: Final = 3600.0
 
 T = TypeVar("T")
-
-
-def now() -> Instant:
-    """This moment on the host's monotonic clock."""
-    return Instant(time.monotonic_ns())
 
 
 class Loop:

@@ -12,7 +12,7 @@ from goldthread.keeper.door import Connection
 from goldthread.names import Epoch, Instant, MemberName, Step
 from goldthread.report import Ending
 from goldthread.wire.messages import RaisedNote
-from goldthread.wire.pulse import PULSE_BYTES, Pulse, read_pulse, write_deposited
+from goldthread.wire.pulse import PULSE_BYTES, Pulse, read_pulse, write_deposited, write_held, write_vouched
 
 __all__ = ["Ward"]
 
@@ -83,6 +83,18 @@ class Ward:
         if self._pulse_page is not None:
             with memoryview(self._pulse_page) as page:
                 write_deposited(page, step)
+
+    def say_held(self, step: Step) -> None:
+        """Let the program know what is in the memory of its holder."""
+        if self._pulse_page is not None:
+            with memoryview(self._pulse_page) as page:
+                write_held(page, step)
+
+    def vouch(self, until: Instant | None) -> None:
+        """Let the life go on until then: the program itself keeps to it. None: without end; 0: it must wait."""
+        if self._pulse_page is not None:
+            with memoryview(self._pulse_page) as page:
+                write_vouched(page, until)
 
     def drop_pulse(self) -> None:
         self.pulse = None
