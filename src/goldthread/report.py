@@ -236,6 +236,8 @@ class MemberReport(msgspec.Struct, frozen=True):
     held: CommitReport | None = None
     """The newest commit that the holder is known to have whole; its bytes are those of the newest sealed one."""
     guard: Guard = Guard.NONE
+    vouched: Span | None = None
+    """How long its life may go on by what vouches for it now; 0: nothing does; None: it needs no voucher."""
     exposed: str = ""
     """Why no other host can be counted on for its work, though a bond should see to it; empty where one can, and
     where there is no bond."""
@@ -271,7 +273,7 @@ class HeldReport(msgspec.Struct, frozen=True):
     behind: int | None
     """Steps that the owner has told of and that are not here; None where nothing is held here."""
     bytes: int
-    """The memory that its copies take here."""
+    """Of the newest commit that the owner has told of."""
 
 
 class PriceReport(msgspec.Struct, frozen=True):
@@ -314,10 +316,10 @@ class BondReport(msgspec.Struct, frozen=True):
     """Bytes that the partner has left for this keeper's copies."""
     held_there: tuple[HeldThere, ...]
     price: PriceReport
-    emergency: str
-    """Why it was tied with nobody asked; empty where a person tied it, or has confirmed it."""
     ending: bool
     """It was ended here, and the partner does not know yet."""
+    emergency: str = ""
+    """Why it was tied with nobody asked; empty where a person tied it, or has confirmed it."""
 
 
 class KeeperReport(msgspec.Struct, frozen=True):

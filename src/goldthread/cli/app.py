@@ -26,6 +26,8 @@ COMMANDS: Final = {
     "rollback": "Let the next life start from an earlier step",
     "forget": "Remove a member and all that is kept of it",
     "export": "Write a member's newest commit as safetensors and JSON",
+    "bond": "Tie this host to another, and see what that gives and costs",
+    "takeover": "Run a partner's member here, or hand one over",
     "keeper": "Start, stop and see the keeper of this host",
     "drill": "Do a real fault to a running member",
     "check": "Prove that a program goes on exactly after a death",

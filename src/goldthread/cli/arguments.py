@@ -1,4 +1,4 @@
-"""What commands take: members, spans of time, restart budgets; and where the keeper's home is."""
+"""What commands take: members, partners, spans of time, restart budgets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from goldthread.config import parse_budget, parse_span
 from goldthread.names import MemberName, Span, member_name
 from goldthread.policy import Budget
 
-__all__ = ["BUDGET", "MEMBER", "SPAN", "json_option"]
+__all__ = ["BUDGET", "MEMBER", "PARTNER", "SPAN", "json_option"]
 
 
 class _Member(click.ParamType[MemberName]):
@@ -29,6 +29,26 @@ class _Member(click.ParamType[MemberName]):
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
+class _Partner(click.ParamType[str]):
+    """A partner by its name, or by the first digits of its identity; `find_partner` finds it."""
+
+    name = "partner"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        from goldthread.cli.asking import report_of
+        from goldthread.errors import GoldthreadError
+        from goldthread.local import Home, connect
+
+        try:
+            with connect(Home.default(), "command") as channel:
+                bonds = report_of(channel).bonds
+        except (GoldthreadError, OSError):
+            return []
+        return [CompletionItem(bond.name) for bond in bonds if bond.name.startswith(incomplete)]
+
+
 class _Span(click.ParamType[Span]):
     name = "span"
 
@@ -44,6 +64,7 @@ class _Budget(click.ParamType[Budget]):
 
 
 MEMBER: Final = _Member()
+PARTNER: Final = _Partner()
 SPAN: Final = _Span()
 BUDGET: Final = _Budget()
 json_option = click.option("--json", "as_json", is_flag=True, help="Give the same facts as JSON.")

@@ -16,12 +16,23 @@ import msgspec
 
 from goldthread.cli.arguments import MEMBER, json_option
 from goldthread.cli.asking import report_of
+from goldthread.cli.bond_view import held_words, price_lines
 from goldthread.cli.screen import ago, amount, has_colour, paint, print_json, print_table, progress, size
 from goldthread.errors import KeeperSilent, KeeperUnreachable, UsageError
 from goldthread.keeper.journal import Journal
 from goldthread.local import Home, connect
 from goldthread.names import MemberName, Span
-from goldthread.report import AlarmReport, CommitReport, KeeperReport, MemberReport, Phase, Vitals
+from goldthread.report import (
+    AlarmReport,
+    CommitReport,
+    Guard,
+    HeldReport,
+    KeeperReport,
+    MemberReport,
+    OwnerState,
+    Phase,
+    Vitals,
+)
 from goldthread.rules.orders import MemberRecord
 
 if TYPE_CHECKING:
@@ -31,7 +42,12 @@ __all__ = ["answer", "details", "status"]
 
 ILL_STATUS: Final = 3
 _ILL: Final = frozenset({Vitals.STUCK, Vitals.DOWN, Vitals.LIMBO, Vitals.LOST})
-_AT_REST: Final = frozenset({Phase.ENDED, Phase.LIMBO, Phase.DOWN, Phase.ABSENT, Phase.WAITING})
+_AT_REST: Final = frozenset({Phase.ENDED, Phase.LIMBO, Phase.DOWN, Phase.ABSENT, Phase.WAITING, Phase.AWAY})
+_GUARDS: Final = {
+    Guard.NONE: "taken over there only when a person says so",
+    Guard.LEASE: "taken over there once its lease and the promise have run out",
+    Guard.PROMISE: "taken over there once the promise has run out",
+}
 _COLOURS: Final = {Vitals.WELL: "green", Vitals.SLOW: "yellow"}
 _WATCH_SECONDS: Final = 1.0
 
@@ -43,7 +59,8 @@ _WATCH_SECONDS: Final = 1.0
 def status(member: MemberName | None, watch: bool, as_json: bool) -> int:
     """Say whether the work of MEMBER (or of all members) is safe now.
 
-    The status is 0 where all is well, 3 where a member is stuck, down or in limbo.
+    The status is 0 where all is well, 3 where a member is stuck, down, in limbo, stopped for want of a voucher, or
+    exposed: a bond should keep a copy of it on another host, and none can be counted on.
     """
     home = Home.default()
     if not watch:
@@ -64,34 +81,43 @@ def _show(home: Home, member: MemberName | None, as_json: bool) -> int:
     except KeeperUnreachable:
         hint = "goldthread keeper start takes back what still runs"
         return _show_remembered(home, member, as_json, f"no keeper runs in {home.path}", hint)
-    members = [one for one in report.members if member in (None, one.name)]
-    _refuse_unknown(member, bool(members), home)
+    members = tuple(one for one in report.members if member in (None, one.name))
+    helds = tuple(one for one in report.helds if member in (None, one.member))
+    _refuse_unknown(member, bool(members or helds), home)
+    report = msgspec.structs.replace(report, members=members, helds=helds)
     if as_json:
-        print_json(msgspec.structs.replace(report, members=tuple(members)))
+        print_json(report)
     else:
-        _print_report(report, members)
-    return ILL_STATUS if any(one.vitals in _ILL for one in members) else 0
+        _print_report(report)
+    return ILL_STATUS if any(one.vitals in _ILL or one.vouched == 0 or one.exposed for one in members) else 0
 
 
-def _print_report(report: KeeperReport, members: Sequence[MemberReport]) -> None:
-    click.echo(summary(members))
+def _print_report(report: KeeperReport) -> None:
+    members = report.members
+    click.echo(summary(members, report.helds))
     if len(members) == 1:
         for line in details(members[0]):
             click.echo(line)
     elif members:
         print_table(_table(members))
+    names = {bond.partner: bond.name for bond in report.bonds}
+    for held in report.helds:
+        click.echo(held_words(held, names.get(held.partner, held.partner)))
+    for line in price_lines(report):
+        click.echo(line)
     for name, alarms in (("keeper", report.alarms), *((one.name, one.alarms) for one in members)):
         for alarm in alarms:
             click.echo(_alarm_line(name, alarm, time.time()))
 
 
-def summary(members: Sequence[MemberReport]) -> str:
+def summary(members: Sequence[MemberReport], helds: Sequence[HeldReport] = ()) -> str:
     """The first line: the answer for one member, or for all together."""
+    if not members and helds:
+        return f"no member of this host, {amount(len(helds), 'member')} of partners held"
     if not members:
         return "no member yet: goldthread run -- python train.py makes one"
     if len(members) == 1:
-        colour = _COLOURS.get(members[0].vitals, "red")
-        return paint(answer(members[0]), colour)
+        return paint(answer(members[0]), _colour(members[0]))
     unsafe = [one for one in members if not is_safe(one)]
     if not unsafe:
         return paint(f"{amount(len(members), 'member')}, all safe", "green")
@@ -100,19 +126,28 @@ def summary(members: Sequence[MemberReport]) -> str:
 
 
 def is_safe(member: MemberReport) -> bool:
-    """Whether what the program did so far would outlive it."""
-    return member.vitals not in _ILL and not member.unsealed and bool(member.sealed or member.deposited)
+    """Whether what the program did so far would outlive it, and the host where a bond should see to that."""
+    if member.phase is Phase.AWAY:
+        return True
+    is_kept = bool(member.sealed or member.deposited)
+    return is_kept and not (member.vitals in _ILL or member.unsealed or member.exposed or member.vouched == 0)
 
 
 def answer(member: MemberReport) -> str:
     """One sentence: is the work of this member safe now?"""
     copies = ", ".join(_copy_words(member)) or "no commit so far"
+    if member.phase is Phase.AWAY:
+        return f"{member.name} is away: {member.reason}"
     if member.vitals in _ILL:
         verdict = "is in limbo" if member.vitals is Vitals.LIMBO else f"is {member.vitals.value}"
         kept = f"kept: {copies}" if member.sealed or member.deposited else copies
         return f"{member.name} {verdict}: {member.reason}; {kept}"
+    if member.vouched == 0:
+        return f"{member.name} may not go on: nothing vouches that no other life of it runs; kept: {copies}"
     if member.unsealed:
         return f"{member.name} is not safe: {amount(member.unsealed, 'commit')} went by unsealed; {copies}"
+    if member.exposed:
+        return f"{member.name} is exposed: {member.exposed}; kept here: {copies}, life {member.epoch}"
     if not is_safe(member):
         return f"{member.name} has nothing safe yet: {copies}, life {member.epoch}"
     if member.phase is Phase.ENDED:
@@ -129,6 +164,9 @@ def details(member: MemberReport) -> list[str]:
     newest = member.sealed or member.deposited
     if newest is not None:
         lines.append(f"  a commit has {size(newest.bytes)}, its slots take {size(member.slot_bytes)}")
+    if member.holder:
+        state = "has a whole copy" if member.owner_state is OwnerState.BONDED else "is to hold a copy"
+        lines.append(f"  {member.holder} {state}; {_GUARDS[member.guard]}")
     if member.supervised:
         left = "" if member.restarts_left is None else f", {amount(member.restarts_left, 'restart')} left"
         lines.append(f"  {amount(member.deaths, 'death')} so far{left}")
@@ -138,8 +176,16 @@ def details(member: MemberReport) -> list[str]:
 
 
 def _copy_words(member: MemberReport) -> list[str]:
-    pairs = ((member.sealed, "sealed"), (member.deposited, "deposited"))
-    return [f"step {copy.commit.step} {level} {ago(copy.age)}" for copy, level in pairs if copy is not None]
+    sealed, held, deposited = member.sealed, member.held, member.deposited
+    words = []
+    if sealed is not None:
+        words.append(f"step {sealed.commit.step} sealed {ago(sealed.age)}")
+    if held is not None:
+        age = "" if held.age is None else f" {ago(held.age)}"
+        words.append(f"step {held.commit.step} held by {member.holder}{age}")
+    if deposited is not None:
+        words.append(f"step {deposited.commit.step} deposited {ago(deposited.age)}")
+    return words
 
 
 def _table(members: Sequence[MemberReport]) -> Table:
@@ -148,26 +194,29 @@ def _table(members: Sequence[MemberReport]) -> Table:
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("member", "vitals", "phase", "life", "step", "sealed", "deposited", "size", "deaths"):
-        table.add_column(column, justify="left" if column in ("member", "vitals", "phase") else "right", no_wrap=True)
+    for column in ("member", "vitals", "phase", "life", "sealed", "held", "deposited", "deaths"):
+        words = column in ("member", "vitals", "phase")
+        table.add_column(column, justify="left" if words else "right", no_wrap=words)
     for one in members:
-        newest = one.sealed or one.deposited
         table.add_row(
             one.name,
-            Text(one.vitals.value, style=_COLOURS.get(one.vitals, "red")),
+            Text("exposed" if one.exposed else one.vitals.value, style=_colour(one)),
             one.phase.value,
             str(one.epoch),
-            "-" if one.step is None else str(one.step),
-            _cell(one.sealed),
-            _cell(one.deposited),
-            size(newest.bytes) if newest else "-",
+            _cell(one.sealed, "" if one.sealed is None else ago(one.sealed.age)),
+            _cell(one.held, one.holder),
+            _cell(one.deposited, "" if one.deposited is None else ago(one.deposited.age)),
             str(one.deaths),
         )
     return table
 
 
-def _cell(copy: CommitReport | None) -> str:
-    return f"step {copy.commit.step}, {ago(copy.age)}" if copy else "-"
+def _cell(copy: CommitReport | None, about: str) -> str:
+    return f"step {copy.commit.step}, {about}" if copy else "-"
+
+
+def _colour(member: MemberReport) -> str:
+    return "red" if member.exposed or member.vouched == 0 else _COLOURS.get(member.vitals, "red")
 
 
 def _alarm_line(name: str, alarm: AlarmReport, wall: float) -> str:
@@ -205,7 +254,7 @@ def remembered(record: MemberRecord) -> str:
     """What the journal says of a member, in one line."""
     copies = [
         f"step {commit.step} {level}"
-        for commit, level in ((record.newest, "sealed"), (record.deposited, "deposited"))
+        for commit, level in ((record.newest, "sealed"), (record.held, "held"), (record.deposited, "deposited"))
         if commit is not None
     ]
     return f"{record.name}: life {record.epoch} was {record.phase.value}, {', '.join(copies) or 'no commit'}"

@@ -5,6 +5,7 @@ It reads the journal, so it works while no keeper runs; how far a living one has
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from typing import Final
@@ -19,13 +20,13 @@ from goldthread.errors import KeeperUnreachable, UsageError
 from goldthread.keeper.journal import Journal
 from goldthread.local import Home, connect
 from goldthread.names import MemberName, Span, seconds
-from goldthread.report import EndingKind, LifeReport, PhaseTime
+from goldthread.report import AlarmReport, EndingKind, LifeReport, PhaseTime
 
-__all__ = ["tell_life", "why"]
+__all__ = ["note_lines", "notes_of", "tell_life", "why"]
 
 _BAR_COLUMNS: Final = 30
 _NOTES_SHOWN: Final = 50
-_PEACEFUL: Final = frozenset({EndingKind.FINISHED, EndingKind.STOPPED})
+_PEACEFUL: Final = frozenset({EndingKind.FINISHED, EndingKind.STOPPED, EndingKind.HANDED_OVER})
 
 
 @click.command(epilog="Example: goldthread why train --life 3")
@@ -35,7 +36,8 @@ _PEACEFUL: Final = frozenset({EndingKind.FINISHED, EndingKind.STOPPED})
 def why(member: MemberName, epoch: int | None, as_json: bool) -> int:
     """Tell each life of MEMBER: from where it was restored, the step it reached, why it ended, what was lost.
 
-    No keeper is needed.
+    What was noted meanwhile (a copy that was mended and from where, a holder that was lost) stands with the life in
+    which it happened. No keeper is needed.
     """
     home = Home.default()
     journal = Journal.look(home.journal)
@@ -57,7 +59,7 @@ def why(member: MemberName, epoch: int | None, as_json: bool) -> int:
     click.echo(paint(headline(member, lives), "bold"))
     for life in chosen:
         click.echo("")
-        for line in tell_life(life):
+        for line in (*tell_life(life), *note_lines(notes_of(life, lives, notes))):
             click.echo(line)
     return 0
 
@@ -116,6 +118,19 @@ def tell_life(life: LifeReport) -> list[str]:
     if life.lost:
         lines.append(f"  lost    {life.lost}")
     return lines
+
+
+def notes_of(life: LifeReport, lives: Sequence[LifeReport], notes: Sequence[AlarmReport]) -> list[AlarmReport]:
+    """What was noted from the beginning of a life to that of the next; with the first life also what came before."""
+    since = life.began if life.epoch > lives[0].epoch else 0.0
+    until = min((other.began for other in lives if other.epoch > life.epoch and other.began), default=math.inf)
+    return [note for note in notes if since <= note.at < until]
+
+
+def note_lines(notes: Sequence[AlarmReport]) -> list[str]:
+    """Each note with the time of its day."""
+    lines = [f"          {time.strftime('%H:%M:%S', time.localtime(note.at))} {note.text}" for note in notes]
+    return ["  noted " + lines[0][8:], *lines[1:]] if lines else []
 
 
 def _phase_lines(phases: Sequence[PhaseTime]) -> list[str]:

@@ -1,0 +1,153 @@
+"""`goldthread bond`: tie this host to another, see what that gives and costs, and untie it in peace."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from goldthread.cli.arguments import PARTNER, json_option
+from goldthread.cli.asking import ask_and_say, find_partner, report_of
+from goldthread.cli.bond_view import bond_table, doubt_lines, heading, price_lines, terms_table
+from goldthread.cli.screen import lasting, notice, print_json, print_table, progress
+from goldthread.cli.terms import terms_from, terms_options, terms_words
+from goldthread.errors import KeeperError, UsageError
+from goldthread.local import Home, connect, reach_keeper
+from goldthread.report import BondReport, KeeperReport
+from goldthread.terms import Terms
+from goldthread.wire.bond_requests import (
+    AcceptRequest,
+    BondEndRequest,
+    ConfirmRequest,
+    Invitation,
+    InviteRequest,
+    RekeyRequest,
+    TermsRequest,
+)
+
+__all__ = ["bond"]
+
+
+@click.group(epilog="Example: goldthread bond invite")
+def bond() -> None:
+    """Tie this host to another: each keeps a copy of the other's work in its memory.
+
+    On one host `goldthread bond invite` prints a line; `goldthread bond accept` takes it on the other. Each side has
+    terms of its own: what it lends, and what it lets the other do.
+    """
+
+
+@bond.command(epilog="Example: goldthread bond invite --memory 8GiB --takeover ask")
+@terms_options
+def invite(**given: Any) -> int:
+    """Print a code that another keeper can accept.
+
+    It works once and for ten minutes. The code alone goes to standard output. Whoever has it can tie a bond with this
+    keeper, so pass it on as you would a password.
+    """
+    terms = terms_from(Terms(), given)
+    with progress("an invitation is made"), reach_keeper(Home.default(), "command") as channel:
+        answer, _ = channel.ask(InviteRequest(terms))
+    if not isinstance(answer, Invitation):
+        raise KeeperError(f"the keeper gave an answer of another kind: {type(answer).__name__}")
+    notice(f"on the other host, once and within {lasting(answer.expires)}: goldthread bond accept CODE")
+    notice(f"this host lends {terms_words(terms)}")
+    click.echo(answer.code)
+    return 0
+
+
+@bond.command(epilog="Example: goldthread bond accept gt1-... --memory 8GiB")
+@click.argument("code")
+@terms_options
+def accept(code: str, **given: Any) -> int:
+    """Tie the bond to which a CODE invites.
+
+    A CODE of - is read from standard input.
+    """
+    if code == "-":
+        code = sys.stdin.readline()
+    terms = terms_from(Terms(), given)
+    return ask_and_say(Home.default(), AcceptRequest(code.strip(), terms), "the other keeper is asked")
+
+
+@bond.command("list", epilog="Example: goldthread bond list")
+@json_option
+def list_(as_json: bool) -> int:
+    """Say how the bonds are, and what they cost.
+
+    Who the partners are, how lately each was heard, what it holds for this host, what is held here for it, and what
+    its death would cost now.
+    """
+    report = _report()
+    if as_json:
+        print_json({"id": report.id, "name": report.name, "bonds": report.bonds, "helds": report.helds})
+        return 0
+    click.echo(heading(report))
+    if report.bonds:
+        print_table(bond_table(report))
+        for line in (*price_lines(report), *doubt_lines(report)):
+            click.echo(line)
+    return 0
+
+
+@bond.command(epilog="Example: goldthread bond terms kakashi --memory 8GiB")
+@click.argument("partner", type=PARTNER)
+@terms_options
+def terms(partner: str, **given: Any) -> int:
+    """Show or change the terms of a bond.
+
+    Without options the terms of both sides are shown. With them those of this side are changed; the other side's are
+    its own to change.
+    """
+    found = _partner(partner)
+    if all(value is None for value in given.values()):
+        print_table(terms_table(found))
+        return 0
+    request = TermsRequest(found.partner, terms_from(found.mine, given))
+    return ask_and_say(Home.default(), request, "the terms are changed")
+
+
+@bond.command(epilog="Example: goldthread bond end kakashi")
+@click.argument("partner", type=PARTNER)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def end(partner: str, yes: bool) -> int:
+    """End a bond in peace.
+
+    Each side lets go of the copies that it held for the other.
+    """
+    found = _partner(partner)
+    if found.price.exposed and not yes:
+        loss = f"{found.name} holds the only copies of {', '.join(found.price.exposed)} on another host"
+        if not sys.stdin.isatty():
+            raise UsageError(f"the bond is not ended without being asked: {loss}", hint="the option --yes does not ask")
+        click.confirm(f"{loss}, and lets go of them. Go on?", abort=True, err=True)
+    return ask_and_say(Home.default(), BondEndRequest(found.partner), f"the bond with {found.name} is ended")
+
+
+@bond.command(epilog="Example: goldthread bond confirm kakashi")
+@click.argument("partner", type=PARTNER)
+def confirm(partner: str) -> int:
+    """Agree to a bond that was tied in an emergency.
+
+    Nobody was asked then; `goldthread bond end` undoes it.
+    """
+    return ask_and_say(Home.default(), ConfirmRequest(_partner(partner).partner), "the bond is confirmed")
+
+
+@bond.command(epilog="Example: goldthread bond rekey")
+def rekey() -> int:
+    """Give this keeper a new key.
+
+    Every partner is told of it. Bonds and terms stay.
+    """
+    return ask_and_say(Home.default(), RekeyRequest(), "partners are told of the new key")
+
+
+def _report() -> KeeperReport:
+    with progress("the keeper is asked"), connect(Home.default(), "command") as channel:
+        return report_of(channel)
+
+
+def _partner(text: str) -> BondReport:
+    return find_partner(_report(), text)

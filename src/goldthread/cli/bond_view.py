@@ -1,0 +1,129 @@
+"""How bonds are shown. Everything is a function of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from goldthread.cli.screen import ago, amount, paint
+from goldthread.cli.terms import terms_rows
+from goldthread.report import BondReport, Contact, HeldReport, HeldThere, HolderState, KeeperReport
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["bond_table", "doubt_lines", "heading", "held_words", "price_lines", "terms_table"]
+
+_COLOURS: Final = {Contact.FRESH: "green", Contact.LATE: "yellow", Contact.SILENT: "red"}
+_IN_DOUBT: Final = frozenset({HolderState.DOUBTING, HolderState.CLAIMING})
+
+
+def heading(report: KeeperReport) -> str:
+    """The first line: is this host bonded?"""
+    if not report.bonds:
+        return f"{report.name} has no bond: goldthread bond invite begins one"
+    silent = [bond.name for bond in report.bonds if bond.contact is Contact.SILENT]
+    names = _and([bond.name for bond in report.bonds])
+    if not silent:
+        return paint(f"{report.name} is bonded with {names}", "green")
+    if len(silent) == len(report.bonds):
+        return paint(f"{report.name} is alone: {_and(silent)} {_are(silent)} silent", "red")
+    return paint(f"{report.name} is bonded with {names}; {_and(silent)} {_are(silent)} silent", "yellow")
+
+
+def bond_table(report: KeeperReport) -> Table:
+    """One row for each bond: how fresh, what is held there, what is held here."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("partner", "contact", "holds for us", "held here for it"):
+        table.add_column(column, overflow="fold")
+    for bond in report.bonds:
+        contact = Text(_contact_words(bond), style=_COLOURS[bond.contact])
+        here = [held for held in report.helds if held.partner == bond.partner]
+        table.add_row(
+            Text(bond.name),
+            contact,
+            Text(_lines(map(_there_words, bond.held_there))),
+            Text(_lines(map(_here_words, here))),
+        )
+    return table
+
+
+def price_lines(report: KeeperReport) -> list[str]:
+    """For each bond what its partner's death would cost now, and what else a person should know of it."""
+    lines = []
+    for bond in report.bonds:
+        if bond.contact is not Contact.FRESH:
+            lines.append(paint(f"{bond.name} is {bond.contact.value}: {bond.reason}", _COLOURS[bond.contact]))
+        if bond.emergency:
+            told = f"{bond.name} was bonded with nobody asked: {bond.emergency}"
+            lines.append(paint(f"{told}; goldthread bond confirm {bond.name}, or bond end", "yellow"))
+        if bond.ending:
+            lines.append(f"{bond.name}: this bond is ended here; it is told as soon as it can be reached")
+        lines.append(f"if {bond.name} died now: {bond.price.text}")
+    return lines
+
+
+def doubt_lines(report: KeeperReport) -> list[str]:
+    """The members held here that may have to be taken over, and what is in the way."""
+    names = {bond.partner: bond.name for bond in report.bonds}
+    doubted = [held for held in report.helds if held.state in _IN_DOUBT]
+    return [paint(held_words(held, names.get(held.partner, held.partner)), "yellow") for held in doubted]
+
+
+def held_words(held: HeldReport, owner: str) -> str:
+    """One sentence on a member that is held here."""
+    if held.commit is None:
+        return f"{held.member} is {owner}'s, and nothing of it is held here yet: {held.reason}"
+    behind = f", {amount(held.behind, 'step')} behind" if held.behind else ""
+    return f"{held.member} is {owner}'s: step {held.commit.step} held here{behind}, life {held.epoch}: {held.reason}"
+
+
+def terms_table(bond: BondReport) -> Table:
+    """The terms of both sides, one row for each."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("term", "this host gives", f"{bond.name} gives"):
+        table.add_column(column)
+    for (term, mine), (_, theirs) in zip(terms_rows(bond.mine), terms_rows(bond.theirs), strict=True):
+        table.add_row(term, mine, theirs)
+    return table
+
+
+def _contact_words(bond: BondReport) -> str:
+    if bond.heard_age is None:
+        return bond.contact.value
+    return f"{bond.contact.value}, {ago(bond.heard_age)}"
+
+
+def _there_words(held: HeldThere) -> str:
+    if held.commit is None:
+        return f"{held.member}: nothing yet"
+    return f"{held.member} step {held.commit.commit.step}{_behind(held.behind)}"
+
+
+def _here_words(held: HeldReport) -> str:
+    if held.commit is None:
+        return f"{held.member}: nothing yet"
+    return f"{held.member} step {held.commit.step}{_behind(held.behind)}"
+
+
+def _behind(steps: int | None) -> str:
+    return f" ({steps:,} behind)" if steps else ""
+
+
+def _lines(words: Iterable[str]) -> str:
+    return "\n".join(words) or "-"
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _are(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"

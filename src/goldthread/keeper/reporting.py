@@ -1,0 +1,186 @@
+"""What a keeper says of itself: the machine's views, with what only the host knows, as the reports that all see."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from typing import Final
+
+from goldthread.keeper.keeper import Keeper
+from goldthread.names import CommitId, Instant, MemberName, Span, seconds
+from goldthread.report import (
+    BondReport,
+    CommitReport,
+    Contact,
+    HeldReport,
+    HeldThere,
+    KeeperReport,
+    MemberReport,
+    OwnerState,
+    Phase,
+)
+from goldthread.rules.bond_orders import HeldRecord
+from goldthread.rules.member import ALIVE, MemberView
+from goldthread.rules.partner import BondView
+from goldthread.rules.price import HeldStake, OwnedStake, estimate_price
+from goldthread.version import VERSION
+
+__all__ = ["bond_report", "exposure", "held_report", "report_keeper"]
+
+_SLOTS_HELD: Final = 2
+"""The copies of a member at its holder."""
+_GOES_ON: Final = frozenset({*ALIVE, Phase.WAITING})
+_IS_OVER: Final = frozenset({Phase.ABSENT, Phase.ENDED, Phase.AWAY})
+
+
+def report_keeper(keeper: Keeper, moment: Instant) -> KeeperReport:
+    machine = keeper.machine
+    members, bonds, helds = machine.views(), machine.bond_views(), machine.held_views()
+    return KeeperReport(
+        home=str(keeper.home.path),
+        pid=os.getpid(),
+        version=VERSION,
+        age=Span(moment - keeper.began),
+        members=tuple(_report_member(keeper, view, bonds, moment) for view in members),
+        alarms=keeper.alarms(None),
+        id=machine.me,
+        name=machine.name,
+        bonds=tuple(bond_report(view, members, helds, moment) for view in bonds),
+        helds=tuple(held_report(record) for record in helds),
+    )
+
+
+def _report_member(keeper: Keeper, view: MemberView, bonds: Iterable[BondView], moment: Instant) -> MemberReport:
+    holder = next((bond for bond in bonds if bond.partner == view.holder), None)
+    sealed = deposited = None
+    if view.sealed is not None:
+        sealed = CommitReport(view.sealed.commit, _age(view.sealed_at, moment), view.sealed.bytes)
+    if view.deposited is not None:
+        deposited = _report_deposit(keeper, view.name, view.deposited)
+    return MemberReport(
+        name=view.name,
+        vitals=view.vitals,
+        phase=view.phase,
+        reason=view.reason,
+        epoch=view.epoch,
+        pid=view.pid,
+        supervised=view.supervised,
+        step=view.step,
+        beat_age=_age(view.beat_at, moment),
+        sealed=sealed,
+        deposited=deposited,
+        unsealed=view.unsealed,
+        deaths=view.deaths,
+        restarts_left=view.restarts_left,
+        slot_bytes=keeper.shelf.bytes(view.name),
+        alarms=keeper.alarms(view.name),
+        owner_state=view.owner_state,
+        holder="" if holder is None else holder.name,
+        held=_report_held_there(view, moment),
+        guard=view.guard,
+        vouched=_vouched(view, moment),
+        exposed=exposure(view, holder, bool(bonds)),
+    )
+
+
+def _report_deposit(keeper: Keeper, member: MemberName, commit: CommitId) -> CommitReport:
+    """The age of a deposit is that of its file: it outlives keepers."""
+    found = keeper.vault.deposited_at(member, commit)
+    if found is None:
+        return CommitReport(commit, None, 0)
+    wall, size = found
+    return CommitReport(commit, seconds(max(time.time() - wall, 0)), size)
+
+
+def _report_held_there(view: MemberView, moment: Instant) -> CommitReport | None:
+    if view.held is None:
+        return None
+    return CommitReport(view.held, _age(view.held_at, moment), 0 if view.sealed is None else view.sealed.bytes)
+
+
+def _vouched(view: MemberView, moment: Instant) -> Span | None:
+    if view.vouched_until is None or view.phase not in _GOES_ON:
+        return None
+    return Span(max(view.vouched_until - moment, 0))
+
+
+def exposure(view: MemberView, holder: BondView | None, is_bonded: bool) -> str:
+    """Why no other host can be counted on for a member's work; empty where one can, or none should."""
+    if not is_bonded or view.phase in _IS_OVER or (view.sealed is None and view.held is None):
+        return ""
+    if holder is None:
+        return "no partner holds its copy"
+    if holder.contact is Contact.SILENT or view.owner_state is OwnerState.ALONE:
+        return f"{holder.name}, which holds its copy, is silent ({holder.reason})"
+    if view.held is None:
+        return f"its first copy is on its way to {holder.name}"
+    return ""
+
+
+def held_report(record: HeldRecord) -> HeldReport:
+    return HeldReport(
+        member=record.member,
+        partner=record.partner,
+        state=record.state,
+        reason=record.reason,
+        epoch=record.epoch,
+        phase=record.phase,
+        guard=record.guard,
+        given_up=record.given_up,
+        commit=record.commit,
+        behind=_behind(record.newest, record.commit),
+        bytes=record.bytes,
+    )
+
+
+def bond_report(
+    bond: BondView, members: Iterable[MemberView], helds: Iterable[HeldRecord], moment: Instant
+) -> BondReport:
+    there = [view for view in members if view.holder == bond.partner and view.phase is not Phase.AWAY]
+    here = [record for record in helds if record.partner == bond.partner]
+    return BondReport(
+        partner=bond.partner,
+        name=bond.name,
+        contact=bond.contact,
+        reason=bond.reason,
+        heard_age=_age(bond.heard_at, moment),
+        round_trip=bond.round_trip,
+        dialled=bond.is_up,
+        mine=bond.mine,
+        theirs=bond.theirs,
+        room=bond.room,
+        held_there=tuple(
+            HeldThere(view.name, view.owner_state, _report_held_there(view, moment), _behind(_newest(view), view.held))
+            for view in there
+        ),
+        price=estimate_price(
+            bond.name,
+            [_owned_stake(view) for view in there],
+            [HeldStake(record.member, _behind(record.newest, record.commit)) for record in here],
+            bond.theirs.cores,
+            None,
+        ),
+        ending=bond.ending,
+    )
+
+
+def _owned_stake(view: MemberView) -> OwnedStake:
+    image = 0 if view.sealed is None else view.sealed.bytes
+    held = _SLOTS_HELD * image if view.held is not None else 0
+    return OwnedStake(view.name, held, (view.sealed is not None) + (view.deposited is not None), 0)
+
+
+def _newest(view: MemberView) -> CommitId | None:
+    return None if view.sealed is None else view.sealed.commit
+
+
+def _behind(newest: CommitId | None, copy: CommitId | None) -> int | None:
+    """Steps from a copy to the newest commit; None where there is no copy."""
+    if copy is None:
+        return None
+    return 0 if newest is None else max(newest.step - copy.step, 0)
+
+
+def _age(since: Instant | None, moment: Instant) -> Span | None:
+    return Span(moment - since) if since is not None else None
