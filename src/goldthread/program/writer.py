@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, Final
 
 from goldthread.errors import NoRoom
@@ -30,6 +31,9 @@ __all__ = ["Writer"]
 
 _HEADROOM: Final = 8
 """A slot is asked for with an eighth more than is needed, so that a growing state does not ask each time."""
+
+
+_sequence: Final = attrgetter("sequence")
 
 
 class _Place:
@@ -97,7 +101,7 @@ class Writer:
         self._settled: list[bool] | None = None
         self._crew = Crew()
         self._ahead: _Place | None = None
-        """For the next commit if it is of the same size: chosen while the caches are warm, three times as fast."""
+        """Once all slots are made, the one with the oldest commit: for the next, if it is large enough and unread."""
 
     @property
     def slots(self) -> dict[int, Slot]:
@@ -135,8 +139,8 @@ class Writer:
             self._write_into(place, header, structure, found.arrays, manifest)
         finally:
             place.unpin()
-        choice = self._choose(header.image_bytes, self._slots_most, busy=set())
-        self._ahead = None if choice.index is None else self._places.get(choice.index)
+        if len(self._places) == self._slots_most:
+            self._ahead = min(self._places.values(), key=_sequence)
         return header.commit
 
     def close(self) -> None:
@@ -178,7 +182,7 @@ class Writer:
 
     def _newest_place(self) -> _Place | None:
         sealed = [place for place in self._places.values() if place.sequence]
-        return max(sealed, key=lambda place: place.sequence, default=None)
+        return max(sealed, key=_sequence, default=None)
 
     def _take_place(self, needed: int) -> _Place | None:
         """A slot that may be overwritten, pinned for writing; a reader of the last one is waited for."""
