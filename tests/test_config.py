@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import pytest
 
-from goldthread.config import load, parse_budget, parse_bytes, parse_span
+from goldthread.config import Settings, load, load_settings, parse_budget, parse_bytes, parse_span
 from goldthread.errors import UsageError
 from goldthread.names import milliseconds, seconds
-from goldthread.policy import Budget, Policy
+from goldthread.policy import PRESETS, Budget, Policy
 
 
 @pytest.fixture
@@ -102,6 +103,9 @@ def test_another_file_can_be_named(home: Path, tmp_path: Path) -> None:
         ('[policy]\nbudget = "often"', "budget: 'often' is no restart budget", "5/10min"),
         ("[policy]\nbudget = [1]", r"\[policy\] budget: Expected", ""),
         ("[policy\n", "is not TOML", ""),
+        ('[policy]\npreset = "slow"', r"\[policy\] preset: 'slow' is no preset", "fast"),
+        ("[policy]\npreset = 3", r"\[policy\] preset: Expected `str`", ""),
+        ('[keeper]\nhang_floor = "2s"', r"\[keeper\] hang_floor is not known", "lease_store"),
         ("[policy]\nvault_keep = 1", "the policy is unsafe: vault_keep", r"\[policy\] vault_keep in .*goldthread.toml"),
     ],
 )
@@ -126,11 +130,85 @@ def test_a_variable_with_a_slip_is_refused(home: Path) -> None:
     """Those with another meaning are left alone."""
     others = {"GOLDTHREAD_HOME": "/h", "GOLDTHREAD_MEMBER": "walk", "GOLDTHREAD_EPOCH": "3", "GOLDTHREAD_STACKS": "s"}
     assert load(home, environment=others) == Policy()
+    assert load_settings(home, others).name == os.uname().nodename
     with pytest.raises(UsageError, match="GOLDTHREAD_HANG_FLOR is not known") as caught:
         load(home, environment={"GOLDTHREAD_HANG_FLOR": "2s"})
     assert caught.value.hint == "did you mean GOLDTHREAD_HANG_FLOOR?"
     with pytest.raises(UsageError, match="the environment: GOLDTHREAD_TICK: 'often' is no length of time"):
         load(home, environment={"GOLDTHREAD_TICK": "often"})
+    with pytest.raises(UsageError, match="GOLDTHREAD_LEASE_STOR is not known"):
+        load(home, environment={"GOLDTHREAD_LEASE_STOR": "memory:"})
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_a_safe_policy(home: Path, name: str) -> None:
+    """Told in the file or in the environment."""
+    write(home, f'[policy]\npreset = "{name}"\n')
+    assert load(home, environment={}) == Policy(**PRESETS[name])
+    assert load(home / "absent", environment={"GOLDTHREAD_PRESET": name}) == Policy(**PRESETS[name])
+
+
+def test_single_numbers_stand_above_a_preset(home: Path) -> None:
+    """Also those of the file above a preset of the environment."""
+    write(home, '[policy]\npromise = "2s"\n')
+    policy = load(home, {"lease": "3s"}, {"GOLDTHREAD_PRESET": "fast", "GOLDTHREAD_LEASE_EVERY": "200ms"})
+    assert (policy.promise, policy.lease, policy.lease_every) == (seconds(2), seconds(3), milliseconds(200))
+    assert policy.beat_every == PRESETS["fast"]["beat_every"]
+
+
+def test_a_keeper_has_the_name_of_its_host(home: Path) -> None:
+    """Where nobody has named it, and it listens where it can."""
+    assert load_settings(home, {}) == Settings(name=os.uname().nodename, listen=("0.0.0.0:0",))
+
+
+def test_a_keeper_is_told_who_it_is(home: Path) -> None:
+    """By the file and the environment, as its policy is; each reads its own part."""
+    write(
+        home,
+        """
+        [policy]
+        vault_keep = 4
+        [keeper]
+        name = "iruka"
+        label = "rack 1"
+        listen = ["10.0.0.2:7447", "[::1]:7447"]
+        """,
+    )
+    environment = {
+        "GOLDTHREAD_LABEL": "rack 2",
+        "GOLDTHREAD_LEASE_STORE": "memory:",
+        "GOLDTHREAD_PARTNERS": "kakashi:7447, tsunade.konoha:80",
+        "GOLDTHREAD_VAULT_KEEP": "5",
+    }
+    assert load_settings(home, environment) == Settings(
+        name="iruka",
+        label="rack 2",
+        lease_store="memory:",
+        listen=("10.0.0.2:7447", "[::1]:7447"),
+        partners=("kakashi:7447", "tsunade.konoha:80"),
+    )
+    assert load(home, environment=environment) == Policy(vault_keep=5)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence", "hint"),
+    [
+        ('lease_stor = "memory:"', r"\[keeper\] lease_stor is not known", "lease_store"),
+        ("name = 3", r"\[keeper\] name: Expected `str`", ""),
+        ('name = "two\\nlines"', "name must have at most 100 signs", r"\[keeper\] name in"),
+        (f'label = "{"x" * 101}"', "label must have at most 100 signs", ""),
+        ('listen = "here"', "listen: 'here' is no host with a port", "listen in"),
+        ('listen = ["10.0.0.2:70000"]', "'10.0.0.2:70000' is no host with a port", ""),
+        ('partners = ["kakashi"]', "partners: 'kakashi' is no host", ""),
+        ("partners = [1]", r"\[keeper\] partners: Expected `str`", ""),
+    ],
+)
+def test_a_setting_of_a_keeper_that_cannot_be_right_is_refused(home: Path, text: str, sentence: str, hint: str) -> None:
+    """File, key, and what would do."""
+    write(home, f"[keeper]\n{text}\n")
+    with pytest.raises(UsageError, match=sentence) as caught:
+        load_settings(home, {})
+    assert re.search(hint, caught.value.hint)
 
 
 def test_a_flag_that_is_no_field_is_refused(home: Path) -> None:

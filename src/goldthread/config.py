@@ -1,12 +1,18 @@
-"""From what a user writes to a `Policy`: the file `goldthread.toml`, the environment, flags, in rising order.
+"""From what a user writes to `Policy` and `Settings`: the file `goldthread.toml`, environment, flags, in rising order.
 
     [policy]
+    preset = "fast"                 # GOLDTHREAD_PRESET=fast
     hang_floor = "2min"             # GOLDTHREAD_HANG_FLOOR=2min
     vault_free_bytes = "1GiB"       # GOLDTHREAD_VAULT_FREE_BYTES=1GiB
     budget = "5/10min"              # GOLDTHREAD_BUDGET=5/10min
     vault_keep = 3                  # GOLDTHREAD_VAULT_KEEP=3
 
-What is not understood is refused, never passed over: a setting that silently does nothing is worse than none.
+    [keeper]
+    lease_store = "etcd://one:2379/goldthread"     # GOLDTHREAD_LEASE_STORE=etcd://one:2379/goldthread
+    listen = ["0.0.0.0:7447", "[::]:7447"]         # GOLDTHREAD_LISTEN=0.0.0.0:7447,[::]:7447
+
+Single numbers stand above a preset, wherever they are said. What is not understood is refused, never passed over: a
+setting that silently does nothing is worse than none.
 """
 
 from __future__ import annotations
@@ -23,14 +29,15 @@ import msgspec
 
 from goldthread.errors import UsageError
 from goldthread.names import Span
-from goldthread.policy import Budget, Policy
+from goldthread.policy import PRESETS, Budget, Policy
 
-__all__ = ["load", "parse_budget", "parse_bytes", "parse_span"]
+__all__ = ["Settings", "load", "load_settings", "parse_budget", "parse_bytes", "parse_span"]
 
 _FILE: Final = "goldthread.toml"
 _PREFIX: Final = "GOLDTHREAD_"
 _FLAGS: Final = "the flags"
-_FIELDS: Final = {field.name: field.type for field in msgspec.structs.fields(Policy)}
+_PRESET: Final = "preset"
+_NAME_LENGTH: Final = 100
 _ALIKE: Final = 0.8
 
 _SPANS: Final = {
@@ -51,6 +58,46 @@ _SIZES: Final[dict[str, int]] = {
 _NUMBER: Final = r"\d+(?:\.\d+)?"
 _SPAN_PART: Final = re.compile(rf"\s*({_NUMBER})\s*([a-z]+)\s*")
 _SIZE: Final = re.compile(rf"\s*({_NUMBER})\s*([a-z]*)\s*")
+_ENDPOINT: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a keeper is told beside its policy: who it is, and where it meets others."""
+
+    name: str = ""
+    """What people call this keeper; the host's name where nothing is said."""
+
+    label: str = ""
+    """The failure domain of this host: a rack, a power line, a zone. Partners with another one are preferred; without
+    one the host stands alone."""
+
+    lease_store: str = ""
+    """Where leases are kept, by [its address](../guides/leases.md), the same for all keepers that share bonds."""
+
+    listen: tuple[str, ...] = ("0.0.0.0:0",)
+    """Where partners reach this keeper, each `host:port`; port 0 is any that is free."""
+
+    partners: tuple[str, ...] = ()
+    """Other keepers that it may turn to, each `host:port`, beside those with which it was bonded."""
+
+    def __post_init__(self) -> None:
+        for what, text in (("name", self.name), ("label", self.label)):
+            if len(text) > _NAME_LENGTH or not text.isprintable():
+                raise UsageError(f"{what} must have at most {_NAME_LENGTH} signs, and can stand in one line")
+        for what, places in (("listen", self.listen), ("partners", self.partners)):
+            for place in places:
+                found = _ENDPOINT.fullmatch(place)
+                if found is None or int(found[2]) >= 1 << 16:
+                    raise UsageError(f"{what}: {place!r} is no host with a port, as in 10.0.0.2:7447 or [::1]:7447")
+
+
+_FIELDS: Final = {
+    table: {field.name: field.type for field in msgspec.structs.fields(kind)}
+    for table, kind in (("policy", Policy), ("keeper", Settings))
+}
+_FIELDS["policy"][_PRESET] = str
+_TABLES: Final = {name: table for table, fields in _FIELDS.items() for name in fields}
+"""No two tables have a field of the same name, so that a variable needs no table."""
 
 
 def load(
@@ -61,21 +108,22 @@ def load(
     `overrides` come from flags, by field: text as in the file, or values ready made; None leaves a field alone. Raises
     `UsageError` with the place of what is wrong.
     """
-    environment = os.environ if environment is None else environment
-    told: dict[str, Any] = {}
-    sources = []
-    for source, pairs in (
-        _read_file(home, environment),
-        ("the environment", _read_environment(environment)),
-        (_FLAGS, [(name, name, value) for name, value in (overrides or {}).items() if value is not None]),
-    ):
-        for place, name, value in pairs:
-            told[name] = _value(source, place, name, value)
-            sources.append(f"{place} in {source}")
+    told, sources = _told("policy", home, overrides or {}, os.environ if environment is None else environment)
+    preset = told.pop(_PRESET, None)
     try:
-        return Policy(**told)
+        return Policy(**{**PRESETS.get(preset, {}), **told})
     except UsageError as error:
-        raise UsageError(str(error), hint=f"it was changed by {', '.join(sources)}") from None
+        raise UsageError(str(error), hint=_changed_by(sources)) from None
+
+
+def load_settings(home: Path, environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of the keeper of `home`. Raises `UsageError` with the place of what is wrong."""
+    told, sources = _told("keeper", home, {}, os.environ if environment is None else environment)
+    try:
+        settings = Settings(**told)
+    except UsageError as error:
+        raise UsageError(str(error), hint=_changed_by(sources)) from None
+    return settings if settings.name else msgspec.structs.replace(settings, name=os.uname().nodename[:_NAME_LENGTH])
 
 
 def parse_span(text: str) -> Span:
@@ -113,7 +161,28 @@ _Pairs = Iterable[tuple[str, str, Any]]
 """Place, field and value of each setting."""
 
 
-def _read_file(home: Path, environment: Mapping[str, str]) -> tuple[str, _Pairs]:
+def _told(
+    table: str, home: Path, overrides: Mapping[str, Any], environment: Mapping[str, str]
+) -> tuple[dict[str, Any], list[str]]:
+    """The fields of a table that somebody set, and where."""
+    told: dict[str, Any] = {}
+    places = []
+    for source, pairs in (
+        _read_file(table, home, environment),
+        ("the environment", _read_environment(table, environment)),
+        (_FLAGS, [(name, name, value) for name, value in overrides.items() if value is not None]),
+    ):
+        for place, name, value in pairs:
+            told[name] = _value(table, source, place, name, value)
+            places.append(f"{place} in {source}")
+    return told, places
+
+
+def _changed_by(places: list[str]) -> str:
+    return f"it was changed by {', '.join(places)}"
+
+
+def _read_file(table: str, home: Path, environment: Mapping[str, str]) -> tuple[str, _Pairs]:
     named = environment.get(_PREFIX + "CONFIG")
     path = Path(named).expanduser() if named else home / _FILE
     try:
@@ -126,39 +195,39 @@ def _read_file(home: Path, environment: Mapping[str, str]) -> tuple[str, _Pairs]
         raise UsageError(f"{path} cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not TOML: {error}") from None
-    for table, content in tables.items():
-        if table != "policy" or not isinstance(content, dict):
-            raise UsageError(f"{path}: {table} is not known", hint="settings stand in the table [policy]")
-    policy = tables.get("policy", {})
-    for name in policy:
-        if name not in _FIELDS:
-            raise UsageError(f"{path}: [policy] {name} is not known", hint=_nearest(name))
-    return str(path), [(f"[policy] {name}", name, value) for name, value in policy.items()]
+    for title, content in tables.items():
+        if title not in _FIELDS or not isinstance(content, dict):
+            raise UsageError(f"{path}: {title} is not known", hint="settings stand in the tables [policy] and [keeper]")
+        for name in content:
+            if name not in _FIELDS[title]:
+                raise UsageError(f"{path}: [{title}] {name} is not known", hint=_nearest(title, name))
+    return str(path), [(f"[{table}] {name}", name, value) for name, value in tables.get(table, {}).items()]
 
 
-def _read_environment(environment: Mapping[str, str]) -> _Pairs:
+def _read_environment(table: str, environment: Mapping[str, str]) -> _Pairs:
     """Settings among the variables. Others that begin with the prefix have their own meaning elsewhere; one that looks
     like a setting with a slip in it is refused."""
     for variable, value in environment.items():
         if not variable.startswith(_PREFIX):
             continue
         name = variable.removeprefix(_PREFIX).lower()
-        if name in _FIELDS:
-            yield variable, name, value
-        elif near := difflib.get_close_matches(name, _FIELDS, 1, _ALIKE):
+        if name in _TABLES:
+            if _TABLES[name] == table:
+                yield variable, name, value
+        elif near := difflib.get_close_matches(name, _TABLES, 1, _ALIKE):
             raise UsageError(f"{variable} is not known", hint=f"did you mean {_PREFIX}{near[0].upper()}?")
 
 
-def _nearest(name: str) -> str:
-    near = difflib.get_close_matches(name, _FIELDS, 1, 0.5)
-    return f"did you mean {near[0]}?" if near else f"known are {', '.join(_FIELDS)}"
+def _nearest(table: str, name: str) -> str:
+    near = difflib.get_close_matches(name, _FIELDS[table], 1, 0.5)
+    return f"did you mean {near[0]}?" if near else f"known are {', '.join(_FIELDS[table])}"
 
 
-def _value(source: str, place: str, name: str, value: Any) -> Any:
+def _value(table: str, source: str, place: str, name: str, value: Any) -> Any:
     """A setting as its field wants it."""
-    if name not in _FIELDS:
-        raise UsageError(f"{source}: {place} is not known", hint=_nearest(name))
-    kind = _FIELDS[name]
+    if name not in _FIELDS[table]:
+        raise UsageError(f"{source}: {place} is not known", hint=_nearest(table, name))
+    kind = _FIELDS[table][name]
     try:
         if isinstance(value, str):
             return _parse(name, kind, value)
@@ -178,6 +247,10 @@ def _parse(name: str, kind: Any, text: str) -> Any:
         return parse_span(text)
     if name.endswith("_bytes"):
         return parse_bytes(text)
+    if name == _PRESET and text not in PRESETS:
+        raise UsageError(f"{text!r} is no preset", hint=f"known are {', '.join(PRESETS)}")
+    if kind == tuple[str, ...]:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
     try:
         return kind(text)
     except ValueError:
