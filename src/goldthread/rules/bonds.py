@@ -40,8 +40,8 @@ class Bonds:
         self.members = members
         self.partners: dict[KeeperId, Partner] = {}
         self.helds: dict[tuple[KeeperId, MemberName], Held] = {}
-        self.refusals: dict[KeeperId, dict[MemberName, str]] = {}
-        """What partners said that they do not hold, and why."""
+        self.refusals: dict[KeeperId, dict[MemberName, tuple[str, Instant]]] = {}
+        """What partners do not hold: why, and when they may be asked again."""
         self.out: list[Any] = []
         self.now = Instant(0)
         self.awake = Span(0)
@@ -136,7 +136,8 @@ class Bonds:
             is_heard = facts is not None and partner.is_up and partner.contact(self.awake) is not Contact.SILENT
             if facts is None or not is_heard or partner.record.ending or needed > facts.room:
                 continue
-            if member.record.name in self.refusals.get(partner.id, {}):
+            refusal = self.refusals.get(partner.id, {}).get(member.record.name)
+            if refusal is not None and self.now < refusal[1]:
                 continue
             load = sum(1 for one in self.members.values() if one.record.holder == partner.id)
             is_near = bool(self.label) and facts.label == self.label

@@ -106,7 +106,6 @@ def on_heard(bonds: Bonds, event: bond_events.BeatHeard) -> None:
     facts = event.facts
     if facts is not None and (partner.facts is None or facts.version >= partner.facts.version):
         partner.facts = facts
-        bonds.refusals.pop(partner.id, None)
         if facts.terms != partner.record.theirs:
             partner.record = msgspec.structs.replace(partner.record, theirs=facts.terms)
             bonds.out.append(orders.Persist(partner.record))

@@ -90,9 +90,10 @@ def _watch_holder(bonds: Bonds, member: Member, partner: Partner) -> None:
         return
     held = partner.holds(record.name)
     if held is not None and held.refused:
-        if record.name not in bonds.refusals.setdefault(partner.id, {}):
+        refusals = bonds.refusals.setdefault(partner.id, {})
+        if refusals.get(record.name, ("",))[0] != held.refused:
             member.alarm(AlarmLevel.WARNING, f"{partner.name} does not hold {record.name}: {held.refused}")
-        bonds.refusals[partner.id][record.name] = held.refused
+        refusals[record.name] = held.refused, Instant(bonds.now + member.policy.partner_grace)
         _let_go(member, OwnerState.SEEKING)
         return
     if held is not None and record.held is not None and held.commit is None:
