@@ -20,7 +20,7 @@ from goldthread.wire.bond_requests import (
     AcceptRequest,
     BondEndRequest,
     ConfirmRequest,
-    Invitation,
+    Invited,
     InviteRequest,
     RekeyRequest,
     TermsRequest,
@@ -49,7 +49,7 @@ def invite(**given: Any) -> int:
     terms = terms_from(Terms(), given)
     with progress("an invitation is made"), reach_keeper(Home.default(), "command") as channel:
         answer, _ = channel.ask(InviteRequest(terms))
-    if not isinstance(answer, Invitation):
+    if not isinstance(answer, Invited):
         raise KeeperError(f"the keeper gave an answer of another kind: {type(answer).__name__}")
     notice(f"on the other host, once and within {lasting(answer.expires)}: goldthread bond accept CODE")
     notice(f"this host lends {terms_words(terms)}")
@@ -57,7 +57,7 @@ def invite(**given: Any) -> int:
     return 0
 
 
-@bond.command(epilog="Example: goldthread bond accept gt1-... --memory 8GiB")
+@bond.command(epilog="Example: goldthread bond accept gt1.kX0c...@192.0.2.7:7447 --memory 8GiB")
 @click.argument("code")
 @terms_options
 def accept(code: str, **given: Any) -> int:

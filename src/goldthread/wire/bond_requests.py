@@ -14,8 +14,8 @@ __all__ = [
     "AcceptRequest",
     "BondEndRequest",
     "ConfirmRequest",
-    "Invitation",
     "InviteRequest",
+    "Invited",
     "RekeyRequest",
     "TakeoverRequest",
     "TermsRequest",
@@ -23,12 +23,12 @@ __all__ = [
 
 
 class InviteRequest(msgspec.Struct, frozen=True, tag=True):
-    """Answered by `Invitation`."""
+    """Answered by `Invited`."""
 
     terms: Terms
 
 
-class Invitation(msgspec.Struct, frozen=True, tag=True):
+class Invited(msgspec.Struct, frozen=True, tag=True):
     """From the keeper."""
 
     code: str

@@ -17,7 +17,7 @@ from goldthread.wire.bond_requests import (
     AcceptRequest,
     BondEndRequest,
     ConfirmRequest,
-    Invitation,
+    Invited,
     InviteRequest,
     RekeyRequest,
     TakeoverRequest,
@@ -341,7 +341,7 @@ FromKeeper = (
     | CopyFound
     | PhaseNote
     | Report
-    | Invitation
+    | Invited
     | StartLife
     | SignalLife
     | HoldPulse
