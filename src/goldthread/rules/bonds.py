@@ -55,7 +55,12 @@ class Bonds:
             partner.promise_until = Instant(now + self.policy.promise)
             partner.silent_at = now
         for held_record in helds:
-            if held_record.partner in self.partners:
+            own = self.members.get(held_record.member)
+            if own is not None and own.record.phase is not Phase.AWAY and own.record.epoch > held_record.epoch:
+                # It was taken over, and the last keeper died before all of that was done.
+                self.out.append(bond_orders.AdoptCopies(held_record.partner, held_record.member))
+                self.out.append(bond_orders.ForgetHeld(held_record.partner, held_record.member))
+            elif held_record.partner in self.partners:
                 held = self.helds[held_record.partner, held_record.member] = Held(held_record)
                 held.is_sure = held_record.commit is None
         for member in self.members.values():

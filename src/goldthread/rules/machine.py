@@ -144,6 +144,7 @@ class Machine:
             member.previous = remembered[max(older)] if older else None
             machine._members[record.name] = member
         machine._bonds.recover(tuple(bonds), tuple(helds), now)
+        machine._pending += machine._take(machine._bonds)
         for member in machine._members.values():
             returns.come_back(member, rebooted)
             machine._collect(member, machine._pending)
@@ -195,6 +196,15 @@ class Machine:
 
     def views(self) -> tuple[MemberView, ...]:
         return tuple(self._members[name].view() for name in sorted(self._members))
+
+    @property
+    def me(self) -> KeeperId:
+        return self._bonds.me
+
+    @property
+    def name(self) -> str:
+        """This keeper's, for people."""
+        return self._bonds.name
 
     def bond_views(self) -> tuple[BondView, ...]:
         return self._bonds.views()
