@@ -212,6 +212,22 @@ def test_what_is_set_aside_is_never_listed_again(vault: Vault) -> None:
     assert vault.list(WALK).copies == ()
 
 
+def test_a_deposit_that_was_set_aside_still_lends_its_chunks(vault: Vault, flip: Flip) -> None:
+    """Every file of the commit is lent, whole or not; of a commit that was never deposited none is."""
+    image = image_of()
+    commit = vault.deposit(WALK, image)
+    flip(WALK, commit, HEADER_BYTES + CHUNK_BYTES + 1)
+    vault.check(WALK, commit)
+    vault.deposit(WALK, image)
+    lent = vault.lend(WALK, commit)
+    third = HEADER_BYTES + 2 * CHUNK_BYTES
+    read = [os.pread(descriptor, CHUNK_BYTES, third) for descriptor in lent]
+    for descriptor in lent:
+        os.close(descriptor)
+    assert read == [image[third : third + CHUNK_BYTES]] * 2
+    assert vault.lend(WALK, commit_of(image_of(sequence=2))) == ()
+
+
 def test_trim_removes_all_but_what_is_named(vault: Vault) -> None:
     """What another member has is not touched."""
     commits = [vault.deposit(WALK, image_of(sequence=n, step=n)) for n in range(1, 6)]

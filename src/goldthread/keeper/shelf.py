@@ -109,7 +109,8 @@ class Shelf:
         return max(sealed, key=lambda header: header.sequence, default=None)
 
     def find(self, member: MemberName, commit: CommitId) -> HeldSlot | None:
-        for (epoch, _), slot in self.slots(member).items():
+        """The slot with this commit; of two the one that was put there last, since it was made to mend the other."""
+        for (epoch, _), slot in reversed(self.slots(member).items()):
             if epoch == commit.epoch:
                 header = slot.header()
                 if header is not None and header.commit == commit:

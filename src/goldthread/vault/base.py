@@ -45,6 +45,10 @@ class Vault(Protocol):
     def open(self, member: MemberName, commit: CommitId) -> int:
         """A descriptor to read the image from. Raises `NothingToRestore` or `CommitDamaged`."""
 
+    def lend(self, member: MemberName, commit: CommitId) -> tuple[int, ...]:
+        """Descriptors of all files of this commit, also of those that were set aside: a chunk that is whole in a
+        damaged deposit can mend another copy. Nothing of them was read; the caller closes them."""
+
     def check(self, member: MemberName, commit: CommitId) -> str:
         """Read all of a deposit: what is damaged, in words; empty where every byte is what was sealed.
 

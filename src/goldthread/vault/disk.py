@@ -95,6 +95,14 @@ class DiskVault:
         with self._opened(member, commit) as (descriptor, _):
             return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 0)
 
+    def lend(self, member: MemberName, commit: CommitId) -> tuple[int, ...]:
+        deposit = self._path(member, commit)
+        lent = []
+        for path in (deposit, *sorted(deposit.parent.glob(f"{deposit.name}.damaged*"))):
+            with suppress(OSError):  # What cannot be opened lends nothing.
+                lent.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        return tuple(lent)
+
     def check(self, member: MemberName, commit: CommitId) -> str:
         try:
             with self._opened(member, commit) as (descriptor, header):
