@@ -17,11 +17,23 @@ import pytest
 from goldthread.errors import Fenced, KeeperError, NoRoom
 from goldthread.keeper import journal as module
 from goldthread.keeper.journal import Journal, KeeperRun
-from goldthread.names import CommitId, Epoch, Instant, Level, MemberName, Span, Step, seconds
+from goldthread.names import CommitId, Epoch, Instant, KeeperId, Level, MemberName, Span, Step, seconds
 from goldthread.policy import Budget
-from goldthread.report import AlarmLevel, AlarmReport, Ending, EndingKind, Phase, PhaseTime
+from goldthread.report import (
+    AlarmLevel,
+    AlarmReport,
+    Ending,
+    EndingKind,
+    Guard,
+    HolderState,
+    OwnerState,
+    Phase,
+    PhaseTime,
+)
+from goldthread.rules.bond_orders import BondRecord, HeldRecord
 from goldthread.rules.events import Copy
 from goldthread.rules.orders import LifeRecord, MemberRecord, Wound
+from goldthread.terms import Consent, Terms
 from goldthread.wire.messages import Command
 
 WALK = MemberName("walk")
@@ -31,6 +43,14 @@ COMMAND = Command(("python", "train.py", "--rate", "é"), "/a folder", {"PATH": 
 LIFE = LifeRecord(
     WALK, Epoch(2), 4242, Copy(COMMIT, Level.SEALED, 800), "it is the newest", Step(90), None, "", moments=()
 )
+
+KAKASHI = KeeperId("2" * 32)
+TSUNADE = KeeperId("3" * 32)
+BOND = BondRecord(KAKASHI, "kakashi", Terms(memory=1 << 30), Terms(takeover=Consent.ASK), 7)
+HELD = HeldRecord(
+    KAKASHI, WALK, KAKASHI, Epoch(2), HolderState.BONDED, f"{COMMIT} is whole here", Phase.RUNNING, Guard.LEASE,
+    given_up=False, newest=COMMIT, bytes=800, commit=COMMIT, bundle="ab12",
+)  # fmt: skip
 
 
 def member_record(name: MemberName = WALK, epoch: int = 2) -> MemberRecord:
@@ -104,6 +124,82 @@ def test_an_older_epoch_is_refused(journal: Journal) -> None:
         journal.write(member_record(epoch=2), 1.0)
     journal.write(member_record(epoch=3), 1.0)
     assert journal.members() == [member_record(epoch=3)]
+
+
+def test_what_a_member_has_with_its_partner_comes_back(journal: Journal, path: Path) -> None:
+    """Who holds it and who may believe that he may take it over."""
+    record = msgspec.structs.replace(
+        member_record(),
+        origin=TSUNADE,
+        holder=KAKASHI,
+        owner_state=OwnerState.BONDED,
+        held=COMMIT,
+        guard=Guard.LEASE,
+        claimants=(KAKASHI, TSUNADE),
+        given_up=True,
+        bundle="ab12",
+    )
+    journal.write(record, 1.0)
+    assert reopened(path).members() == [record]
+
+
+def test_bonds_and_what_is_held_come_back(journal: Journal, path: Path) -> None:
+    """The newest record of each. One member may be held for two partners for a while."""
+    for record in (
+        BOND,
+        HELD,
+        msgspec.structs.replace(BOND, partner=TSUNADE, ending=True),
+        msgspec.structs.replace(HELD, partner=TSUNADE, commit=None),
+        msgspec.structs.replace(BOND, version=8),
+        msgspec.structs.replace(HELD, state=HolderState.DOUBTING, wanted=True),
+    ):
+        journal.write(record, 1.0)
+    opened = reopened(path)
+    assert opened.bonds() == [
+        msgspec.structs.replace(BOND, version=8),
+        msgspec.structs.replace(BOND, partner=TSUNADE, ending=True),
+    ]
+    assert opened.helds() == [
+        msgspec.structs.replace(HELD, state=HolderState.DOUBTING, wanted=True),
+        msgspec.structs.replace(HELD, partner=TSUNADE, commit=None),
+    ]
+
+
+def test_what_is_forgotten_of_a_partner_is_what_was_named(journal: Journal) -> None:
+    """A bond, a member that is held, and an own member of the same name are three things."""
+    for record in (BOND, HELD, msgspec.structs.replace(HELD, member=RUN), member_record()):
+        journal.write(record, 1.0)
+    journal.forget_held(KAKASHI, WALK)
+    assert ([held.member for held in journal.helds()], journal.bonds()) == ([RUN], [BOND])
+    journal.forget_bond(KAKASHI)
+    journal.forget(RUN)
+    assert ([held.member for held in journal.helds()], journal.bonds()) == ([RUN], [])
+    assert journal.members() == [member_record()]
+
+
+def test_an_older_journal_is_brought_to_the_present_form(path: Path) -> None:
+    """With all that is in it; and whoever only looks can read it before that."""
+    path.parent.mkdir()
+    record, life = msgspec.to_builtins(member_record()), msgspec.to_builtins(LIFE)
+    for later in ("origin", "holder", "owner_state", "held", "guard", "claimants", "given_up", "bundle"):
+        del record[later]
+    with sqlite3.connect(path) as connection:
+        connection.executescript(module._SCHEMAS[0])
+        connection.execute("PRAGMA user_version = 1")
+        connection.execute("INSERT INTO members VALUES ('walk', 2, ?)", (msgspec.msgpack.encode(record),))
+        connection.execute("INSERT INTO lives VALUES ('walk', 2, 1.0, NULL, ?)", (msgspec.msgpack.encode(life),))
+        connection.execute("INSERT INTO notes (name, wall, level, text) VALUES (NULL, 2.0, 'notice', 'hello')")
+        connection.execute("INSERT INTO commands VALUES ('walk', ?)", (msgspec.msgpack.encode(COMMAND),))
+    looking = Journal.look(path)
+    assert looking is not None
+    assert len(looking.lives(WALK)) == 1
+    looking.close()
+    upgraded = reopened(path)
+    assert (upgraded.members(), upgraded.newest_lives()) == ([member_record()], [LIFE])
+    assert (upgraded.command(WALK), [note.text for note in upgraded.notes(None, 9)]) == (COMMAND, ["hello"])
+    assert (upgraded.bonds(), upgraded.helds()) == ([], [])
+    upgraded.write(HELD, 1.0)
+    assert reopened(path).helds() == [HELD]
 
 
 def test_a_command_is_kept_whole(journal: Journal, path: Path) -> None:
@@ -260,12 +356,34 @@ def other_tables(path: Path) -> None:
         connection.execute("DROP TABLE lives")
 
 
+def other_helds(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("INSERT INTO helds VALUES ('x', 'walk', ?)", (msgspec.msgpack.encode({"member": 3}),))
+
+
+def older_without_tables(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.executescript("DROP TABLE notes; PRAGMA user_version = 1")
+
+
 def other_records(path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE members SET record = ?", (msgspec.msgpack.encode({"name": 3}),))
 
 
-@pytest.mark.parametrize("damage", [no_database, cut, overwritten, other_version, other_tables, other_records])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        no_database,
+        cut,
+        overwritten,
+        other_version,
+        other_tables,
+        older_without_tables,
+        other_records,
+        other_helds,
+    ],
+)
 def test_a_damaged_journal_is_set_aside(journal: Journal, path: Path, damage: object) -> None:
     """Its bytes stay under another name, a new journal is begun, and it is said where and why."""
     for number in range(200):

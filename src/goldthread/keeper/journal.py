@@ -2,13 +2,15 @@
 
 A write returns when it is on the disk. What the machine decided is written before it is done ("persist, then send"),
 so a new keeper never knows less than what was already done. A journal that cannot be read is set aside under another
-name, never deleted, and the keeper begins a new one: members are then known by their slots and deposits only.
+name, never deleted, and the keeper begins a new one: members are then known by their slots and deposits only. One that
+an older keeper wrote is brought to the present form, with all that is in it.
 
 One thread uses a journal. Walls are seconds since 1970, for people; nothing is decided by them.
 """
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,21 +20,22 @@ from typing import Any, Final
 import msgspec
 
 from goldthread.errors import Fenced, KeeperError, NoRoom
-from goldthread.names import Epoch, MemberName, Span
+from goldthread.names import Epoch, KeeperId, MemberName, Span
 from goldthread.report import AlarmLevel, AlarmReport, LifeReport, PhaseTime
+from goldthread.rules.bond_orders import BondRecord, HeldRecord
 from goldthread.rules.orders import LifeRecord, MemberRecord
 from goldthread.wire.messages import Command
 
-__all__ = ["Journal", "KeeperRun"]
+__all__ = ["Journal", "KeeperRun", "Record"]
 
-_SCHEMA: Final = 1
 _NOTES_MOST: Final = 10_000
 _LIVES_MOST: Final = 10_000
 """Of one member. The oldest go first."""
 _BUSY_SECONDS: Final = 5.0
 _ASIDE_MOST: Final = 1000
 
-_TABLES: Final = f"""
+_SCHEMAS: Final = (
+    """
 CREATE TABLE members (name TEXT PRIMARY KEY, epoch INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE commands (name TEXT PRIMARY KEY, command BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE lives (name TEXT, epoch INTEGER, began REAL NOT NULL, ended REAL, record BLOB NOT NULL,
@@ -42,13 +45,25 @@ CREATE TABLE notes (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT, wall REAL N
 CREATE INDEX notes_of ON notes (name, id);
 CREATE TABLE keepers (id INTEGER PRIMARY KEY AUTOINCREMENT, boot TEXT NOT NULL, pid INTEGER NOT NULL,
                       version TEXT NOT NULL, started REAL NOT NULL);
-PRAGMA user_version = {_SCHEMA};
-"""
-_TABLE_NAMES: Final = frozenset({"members", "commands", "lives", "notes", "keepers"})
+""",
+    """
+CREATE TABLE bonds (partner TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE helds (partner TEXT, member TEXT, record BLOB NOT NULL, PRIMARY KEY (partner, member)) WITHOUT ROWID;
+""",
+)
+"""What each version of the form added to the one before it. Records grow by fields with defaults alone."""
+_NEWEST: Final = len(_SCHEMAS)
+_TABLES: Final = tuple(frozenset(re.findall(r"TABLE (\w+)", "".join(_SCHEMAS[:n]))) for n in range(_NEWEST + 1))
+"""The tables of each version."""
+
+Record = MemberRecord | LifeRecord | BondRecord | HeldRecord
+"""What the machine wants to be remembered, each written over the one before it."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_member = msgspec.msgpack.Decoder(MemberRecord).decode
 _decode_life = msgspec.msgpack.Decoder(LifeRecord).decode
+_decode_bond = msgspec.msgpack.Decoder(BondRecord).decode
+_decode_held = msgspec.msgpack.Decoder(HeldRecord).decode
 _decode_command = msgspec.msgpack.Decoder(Command).decode
 
 
@@ -82,8 +97,8 @@ class Journal:
             path.chmod(0o600)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            if _version_of(connection) == 0:
-                connection.executescript(f"BEGIN; {_TABLES} COMMIT;")
+            for version in range(_version_of(connection), _NEWEST):
+                connection.executescript(f"BEGIN; {_SCHEMAS[version]} PRAGMA user_version = {version + 1}; COMMIT;")
         except (OSError, sqlite3.Error) as error:
             raise KeeperError(f"the journal {path} cannot be opened: {error}", hint=_HINT) from error
         return cls(connection), f"{aside} ({damage})" if damage else None
@@ -105,13 +120,19 @@ class Journal:
     def close(self) -> None:
         self._sql.close()
 
-    def write(self, record: MemberRecord | LifeRecord, wall: float) -> None:
+    def write(self, record: Record, wall: float) -> None:
         """Write a record over the one before it. Raises `Fenced` for an epoch older than the one known: never back."""
         with self._transaction():
-            if isinstance(record, MemberRecord):
-                self._write_member(record)
-            else:
-                self._write_life(record, wall)
+            match record:
+                case MemberRecord():
+                    self._write_member(record)
+                case LifeRecord():
+                    self._write_life(record, wall)
+                case BondRecord():
+                    self._sql.execute("INSERT OR REPLACE INTO bonds VALUES (?, ?)", (record.partner, _encode(record)))
+                case HeldRecord():
+                    row = (record.partner, record.member, _encode(record))
+                    self._sql.execute("INSERT OR REPLACE INTO helds VALUES (?, ?, ?)", row)
 
     def _write_member(self, record: MemberRecord) -> None:
         written = self._sql.execute(
@@ -135,6 +156,12 @@ class Journal:
 
     def members(self) -> list[MemberRecord]:
         return [_decode_member(row[0]) for row in self._rows("SELECT record FROM members ORDER BY name")]
+
+    def bonds(self) -> list[BondRecord]:
+        return [_decode_bond(row[0]) for row in self._rows("SELECT record FROM bonds ORDER BY partner")]
+
+    def helds(self) -> list[HeldRecord]:
+        return [_decode_held(row[0]) for row in self._rows("SELECT record FROM helds ORDER BY partner, member")]
 
     def store_command(self, member: MemberName, command: Command) -> None:
         with self._transaction():
@@ -174,6 +201,16 @@ class Journal:
         with self._transaction():
             for table in ("members", "commands", "lives", "notes"):
                 self._sql.execute(f"DELETE FROM {table} WHERE name = ?", (member,))
+
+    def forget_bond(self, partner: KeeperId) -> None:
+        """Remove what is remembered of a bond. What is held for the partner is forgotten by itself."""
+        with self._transaction():
+            self._sql.execute("DELETE FROM bonds WHERE partner = ?", (partner,))
+
+    def forget_held(self, partner: KeeperId, member: MemberName) -> None:
+        """Remove that a member is held for a partner. What this keeper knows of a member of its own stays."""
+        with self._transaction():
+            self._sql.execute("DELETE FROM helds WHERE partner = ? AND member = ?", (partner, member))
 
     def begin(self, boot_id: str, pid: int, version: str, wall: float) -> None:
         """Say that a keeper uses this journal from now on."""
@@ -220,7 +257,7 @@ def _error_of(error: sqlite3.Error) -> KeeperError:
 
 
 def _damage_of(address: str) -> str | None:
-    """Why a file is no journal of this version; None where it is one.
+    """Why a file is no journal of this version or of an older one; None where it is one.
 
     Raises `KeeperError` where that cannot be said now: no permission, or somebody holds it.
     """
@@ -234,13 +271,14 @@ def _damage_of(address: str) -> str | None:
             return str(verdict.splitlines()[-1])
         version = _version_of(connection)
         tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if version == _SCHEMA and tables >= _TABLE_NAMES:
-            for (record,) in connection.execute("SELECT record FROM members"):
-                _decode_member(record)
-            return None
         if version == 0 and not tables:
             return None  # A keeper died while it made it.
-        return f"its form is that of version {version}, this is version {_SCHEMA}"
+        if not 0 < version <= _NEWEST or not tables >= _TABLES[version]:
+            return f"its form is that of version {version}, this is version {_NEWEST}"
+        for table, decode in (("members", _decode_member), ("bonds", _decode_bond), ("helds", _decode_held)):
+            for (record,) in connection.execute(f"SELECT record FROM {table}") if table in tables else ():
+                decode(record)
+        return None
     except sqlite3.OperationalError as error:
         raise KeeperError(f"the journal cannot be read: {error}", hint=_HINT) from error
     except (sqlite3.DatabaseError, msgspec.MsgspecError) as error:

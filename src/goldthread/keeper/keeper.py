@@ -7,28 +7,26 @@ it are done.
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections import deque
 from collections.abc import Callable
 
 from goldthread.errors import KeeperError
 from goldthread.keeper.door import Connection
-from goldthread.keeper.journal import Journal
+from goldthread.keeper.journal import Journal, Record
 from goldthread.keeper.loop import Loop, now
 from goldthread.keeper.shelf import Shelf
 from goldthread.keeper.stacks import Identity, is_alive, process_identity
 from goldthread.keeper.ward import Ward
 from goldthread.local import Home
-from goldthread.names import CommitId, Epoch, Instant, MemberName, Span, seconds
+from goldthread.names import Epoch, MemberName, seconds
 from goldthread.policy import Policy
-from goldthread.report import AlarmLevel, AlarmReport, CommitReport, KeeperReport, MemberReport
+from goldthread.report import AlarmLevel, AlarmReport
+from goldthread.rules.bond_orders import BondRecord, HeldRecord
 from goldthread.rules.events import Event
 from goldthread.rules.machine import Machine
-from goldthread.rules.member import MemberView
 from goldthread.rules.orders import LifeRecord, MemberRecord, Order
 from goldthread.vault.disk import DiskVault
-from goldthread.version import VERSION
 
 __all__ = ["Keeper"]
 
@@ -43,10 +41,18 @@ class Keeper:
     """What ears and hands share."""
 
     def __init__(
-        self, home: Home, policy: Policy, loop: Loop, journal: Journal, vault: DiskVault, machine: Machine
+        self,
+        home: Home,
+        policy: Policy,
+        keys: Keys,
+        loop: Loop,
+        journal: Journal,
+        vault: DiskVault,
+        machine: Machine,
     ) -> None:
         self.home = home
         self.policy = policy
+        self.keys = keys
         self.loop = loop
         self.journal = journal
         self.vault = vault
@@ -58,10 +64,10 @@ class Keeper:
         self._tickets_given = 0
         self._events: deque[Event] = deque()
         self._telling = False
-        self._unwritten: dict[object, MemberRecord | LifeRecord] = {}
+        self._unwritten: dict[object, Record] = {}
         self._unwritten_alarms: deque[tuple[MemberName | None, AlarmReport]] = deque(maxlen=_ALARMS_KEPT)
         self._retries_writing = False
-        self._began = now()
+        self.began = now()
 
     def tell(self, event: Event) -> None:
         """Give the machine an event, and do what it orders."""
@@ -89,11 +95,11 @@ class Keeper:
         """Who waits for this answer; None where nobody does any more. A ticket is answered once."""
         return self._tickets.pop(ticket, None)
 
-    def persist(self, record: MemberRecord | LifeRecord) -> None:
+    def persist(self, record: Record) -> None:
         """Write to the journal. Where the disk is full the record is kept and written as soon as it can be: a
         program is not stopped for want of a journal, and a death of the keeper before that is met by the epochs in
         slots and vault, which are never lower."""
-        key = record.name if isinstance(record, MemberRecord) else (record.member, record.epoch)
+        key = _key_of(record)
         self._unwritten.pop(key, None)
         self._unwritten[key] = record
         self._write()
@@ -124,54 +130,11 @@ class Keeper:
         self._retries_writing = False
         self._write()
 
-    def report(self) -> KeeperReport:
-        moment = now()
-        return KeeperReport(
-            home=str(self.home.path),
-            pid=os.getpid(),
-            version=VERSION,
-            age=Span(moment - self._began),
-            members=tuple(self._report_member(view, moment) for view in self.machine.views()),
-            alarms=self._alarms(None),
-        )
-
     def warn(self, member: MemberName | None, text: str) -> None:
         self.alarm(AlarmLevel.WARNING, member, text)
 
-    def _report_member(self, view: MemberView, moment: Instant) -> MemberReport:
-        sealed = deposited = None
-        if view.sealed is not None:
-            sealed = CommitReport(view.sealed.commit, _age(view.sealed_at, moment), view.sealed.bytes)
-        if view.deposited is not None:
-            deposited = self._report_deposit(view.name, view.deposited)
-        return MemberReport(
-            name=view.name,
-            vitals=view.vitals,
-            phase=view.phase,
-            reason=view.reason,
-            epoch=view.epoch,
-            pid=view.pid,
-            supervised=view.supervised,
-            step=view.step,
-            beat_age=_age(view.beat_at, moment),
-            sealed=sealed,
-            deposited=deposited,
-            unsealed=view.unsealed,
-            deaths=view.deaths,
-            restarts_left=view.restarts_left,
-            slot_bytes=self.shelf.bytes(view.name),
-            alarms=self._alarms(view.name),
-        )
-
-    def _report_deposit(self, member: MemberName, commit: CommitId) -> CommitReport:
-        """The age of a deposit is that of its file: it outlives keepers."""
-        found = self.vault.deposited_at(member, commit)
-        if found is None:
-            return CommitReport(commit, None, 0)
-        wall, size = found
-        return CommitReport(commit, seconds(max(time.time() - wall, 0)), size)
-
-    def _alarms(self, member: MemberName | None) -> tuple[AlarmReport, ...]:
+    def alarms(self, member: MemberName | None) -> tuple[AlarmReport, ...]:
+        """The newest of a member, or (None) of the keeper itself, oldest first."""
         unwritten = [alarm for about, alarm in self._unwritten_alarms if about == member]
         return (*self.journal.notes(member, _ALARMS_SHOWN), *unwritten)[-_ALARMS_SHOWN:]
 
@@ -197,5 +160,14 @@ class Keeper:
         return pid if known == epoch and is_alive(Identity(pid, ticks)) else None
 
 
-def _age(since: Instant | None, moment: Instant) -> Span | None:
-    return Span(moment - since) if since is not None else None
+def _key_of(record: Record) -> object:
+    """The same for records of which the later one is written over the earlier."""
+    match record:
+        case MemberRecord():
+            return record.name
+        case LifeRecord():
+            return record.member, record.epoch
+        case BondRecord():
+            return BondRecord, record.partner
+        case HeldRecord():
+            return HeldRecord, record.partner, record.member
