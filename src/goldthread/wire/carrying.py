@@ -90,7 +90,7 @@ class ChunksFetchedNote(msgspec.Struct, frozen=True, tag=True):
 
     ticket: int
     landed: tuple[int, ...]
-    """The chunks that are whole in the slot now, of those that were asked for."""
+    """The chunks that came and are whole, of those that were asked for."""
 
 
 class FetchFailedNote(msgspec.Struct, frozen=True, tag=True):
@@ -135,8 +135,6 @@ class KnowPartner(msgspec.Struct, frozen=True, tag=True):
     partner: KeeperId
     addresses: tuple[str, ...]
     """`host:port`, best first."""
-    certificates: tuple[bytes, ...]
-    """By which it proves itself (DER)."""
     bandwidth: int
     """Bytes per second; 0: what the host can spare."""
 
@@ -179,8 +177,8 @@ class HoldCopySlot(msgspec.Struct, frozen=True, tag=True):
 
 
 class FetchChunks(msgspec.Struct, frozen=True, tag=True):
-    """Get these chunks of a commit that the partner holds, each to its place in the slot; where `chunks` is None,
-    get header, manifest and table instead, and leave the image open. Descriptor: the slot."""
+    """Get these chunks of a commit that the partner holds, each to its place in a file of the image's length. Where
+    `chunks` is None, get the first page, manifest and table instead. Descriptor: the file."""
 
     ticket: int
     partner: KeeperId

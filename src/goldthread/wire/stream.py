@@ -27,7 +27,7 @@ import msgspec
 
 from goldthread.errors import CommitDamaged, GoldthreadError, PartnerError, UsageError
 from goldthread.names import CommitId, MemberName, member_name
-from goldthread.wire.image import HEADER_BYTES, Header, pack_header, peek_header
+from goldthread.wire.image import HEADER_BYTES, SEAL_AT, Header, pack_header, peek_header
 
 __all__ = [
     "BUNDLE_BYTES_MOST",
@@ -50,13 +50,16 @@ __all__ = [
     "StreamRefused",
     "Want",
     "bursts",
+    "check_chunks",
     "check_greeting",
+    "check_lengths",
     "check_page",
     "check_proof",
     "check_runs",
     "frame_head",
     "read_head",
     "runs_of",
+    "span_of",
 ]
 
 STREAM_PROTOCOL: Final = 1
@@ -197,11 +200,8 @@ def check_greeting(theirs: object) -> None:
         )
 
 
-def check_page(page: bytes, bytes_most: int) -> Header:
-    """The header of an image that a partner tells of, of at most so many bytes. Nothing but bounds is proved.
-
-    Raises `PartnerError`.
-    """
+def check_page(page: bytes) -> Header:
+    """The header of an image that a partner tells of; nothing is proved yet. Raises `PartnerError`."""
     try:
         header = peek_header(page) if len(page) == HEADER_BYTES else None
         if header is None:
@@ -211,22 +211,32 @@ def check_page(page: bytes, bytes_most: int) -> Header:
         raise PartnerError(f"a partner tells of an image that is none: {error}") from error
     if not _CHUNK_BYTES_LEAST <= header.chunk_bytes <= _CHUNK_BYTES_MOST:
         raise PartnerError(f"an image of {header.member} has chunks of {header.chunk_bytes} bytes")
-    if header.image_bytes > bytes_most:
-        raise PartnerError(
-            f"{header.commit} of {header.member} has {header.image_bytes} bytes, more than the {bytes_most} lent",
-            hint="the partner may lend more: goldthread bond terms",
-        )
-    if header.image_bytes - header.manifest_at > _PROOF_BYTES_MOST:
-        raise PartnerError(f"the manifest of {header.commit} of {header.member} is longer than carriers take")
     if max(header.epoch, header.step, header.sequence) > _NUMBER_MOST:
         raise PartnerError(f"an image of {header.member} has numbers that no life reaches")
     return header
 
 
-def check_proof(page: bytes, header: Header, manifest: memoryview, table: memoryview) -> None:
+def check_lengths(header: Header, proof_bytes: int, bytes_most: int) -> None:
+    """Raises `PartnerError` where an image is longer than it may be, or comes with so many bytes of manifest and
+    table that are not its own."""
+    if header.image_bytes > bytes_most:
+        raise PartnerError(
+            f"{header.commit} of {header.member} has {header.image_bytes} bytes, more than the {bytes_most} lent",
+            hint="the partner may lend more: goldthread bond terms",
+        )
+    proof = header.image_bytes - header.manifest_at
+    if proof != proof_bytes:
+        raise PartnerError(
+            f"{header.commit} of {header.member} says {proof} bytes of proof and comes with {proof_bytes}"
+        )
+    if proof > _PROOF_BYTES_MOST:
+        raise PartnerError(f"the manifest of {header.commit} of {header.member} is longer than carriers take")
+
+
+def check_proof(page: bytes, header: Header, proof: memoryview) -> None:
     """Raises `PartnerError` where header, manifest and table are not those that were sealed together."""
-    fields = pack_header(header, manifest, table)
-    if page[: len(fields)] != fields:
+    fields = pack_header(header, proof[: header.manifest_bytes], proof[header.manifest_bytes :])
+    if page[: len(fields)] != fields or page[len(fields) : SEAL_AT].strip(b"\0"):
         raise PartnerError(f"the header, manifest or table of {header.commit} of {header.member} is damaged")
 
 
@@ -237,7 +247,8 @@ def check_runs(runs: Runs, header: Header) -> int:
         if first < end or count < 1 or first + count > header.chunk_count:
             raise PartnerError(f"chunks were asked for that {header.commit} of {header.member} does not have")
         end = first + count
-        asked += header.chunk_range(end - 1)[1] - header.chunk_range(first)[0]
+        start, stop = span_of(header, Chunks(first, count))
+        asked += stop - start
     return asked
 
 
@@ -252,6 +263,21 @@ def runs_of(chunks: Iterable[int]) -> Runs:
         else:
             runs.append((chunk, 1))
     return tuple(runs)
+
+
+def span_of(header: Header, chunks: Chunks) -> tuple[int, int]:
+    """Where these chunks begin and end in the image."""
+    return header.chunk_range(chunks.first)[0], header.chunk_range(chunks.first + chunks.count - 1)[1]
+
+
+def check_chunks(heard: object, bulk: int, header: Header, at: int, end: int) -> Chunks:
+    """What came, where chunks from `at` on and none after `end` were due. Raises `PartnerError`."""
+    if not isinstance(heard, Chunks) or heard.first != at or not 0 < heard.count <= end - at:
+        raise PartnerError("other chunks came than were asked for")
+    start, stop = span_of(header, heard)
+    if bulk != stop - start:
+        raise PartnerError(f"chunks of {stop - start} bytes came as {bulk}")
+    return heard
 
 
 def bursts(runs: Runs, header: Header) -> Iterator[Chunks]:

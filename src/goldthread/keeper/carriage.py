@@ -1,0 +1,374 @@
+"""The keeper's side of its carrier: it gives it work, and makes events of what it says.
+
+The carrier is started when there is something for it to do, and again when it dies. Whatever it must know to go on
+is kept here and said again, and the slots that it holds are held here too: the death of either costs no copy. Nothing
+is decided, and no byte of a state passes through.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import msgspec
+
+from goldthread import errors
+from goldthread.errors import GoldthreadError, KeeperError, PartnerError, PartnerUnreachable
+from goldthread.keeper.door import Connection
+from goldthread.keeper.keeper import Keeper
+from goldthread.keeper.shelf import HeldSlot
+from goldthread.names import CommitId, Epoch, KeeperId, Level, MemberName, seconds
+from goldthread.rules.bond_events import (
+    BundleFailed,
+    BundleLanded,
+    BundleSent,
+    CommitHeld,
+    CopiesGone,
+    CopyLanded,
+    ReplicateFailed,
+)
+from goldthread.rules.bond_orders import AdoptCopies, AllowCopies, DropCopies, HeldRecord, Replicate, SendBundle
+from goldthread.rules.events import Copy
+from goldthread.slots.pins import pin_for_reading
+from goldthread.wire import carrying
+from goldthread.wire.messages import HoldSlot
+
+__all__ = ["Carriage"]
+
+log = logging.getLogger("goldthread.keeper")
+
+_START_AGAIN: Final = seconds(1)
+_LOOKS_MOST: Final = 8
+
+Key = tuple[KeeperId, MemberName]
+KeepBundle = Callable[[KeeperId, MemberName, str, bytes], tuple[str, ...]]
+"""Keep what is needed to run a partner's member, and say how this host differs. Raises `GoldthreadError`."""
+Fetched = tuple[Callable[[tuple[int, ...]], None], Callable[[GoldthreadError], None]]
+
+
+class Carriage:
+    def __init__(self, keeper: Keeper, keep_bundle: KeepBundle) -> None:
+        self._keeper = keeper
+        self._keep_bundle = keep_bundle
+        self._carrier: Connection | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._partners: dict[KeeperId, carrying.KnowPartner] = {}
+        self._allowed: dict[Key, carrying.AllowMember] = {}
+        self._held: dict[carrying.HeldPlace, HeldSlot] = {}
+        self._handed_over: list[carrying.HeldPlace] = []
+        """What the carrier that comes has said it holds."""
+        self._unsent: list[tuple[msgspec.Struct, list[int]]] = []
+        """What waits until the carrier is here."""
+        self._carried: set[Key] = set()
+        self._bundles: set[Key] = set()
+        self._fetches: dict[int, Fetched] = {}
+        self._tickets = 0
+        self.port = 0
+        """Where the carrier listens; 0 while there is none."""
+        self.hear: dict[type[Any], Callable[[Connection, Any, list[int]], None]] = {
+            carrying.CarrierNote: self._come,
+            carrying.CopySlotNote: self._slot_made,
+            carrying.CopyLandedNote: self._landed,
+            carrying.CommitCarriedNote: self._commit_carried,
+            carrying.CommitNotCarriedNote: self._commit_not_carried,
+            carrying.ChunksFetchedNote: self._chunks_fetched,
+            carrying.FetchFailedNote: self._fetch_failed,
+            carrying.BundleArrivedNote: self._bundle_arrived,
+            carrying.BundleCarriedNote: self._bundle_carried,
+            carrying.BundleNotCarriedNote: self._bundle_not_carried,
+        }
+
+    # Partners
+
+    def know(self, partner: KeeperId, addresses: tuple[str, ...], bandwidth: int) -> None:
+        """Where a partner's carrier is, and how many bytes a second may go there (0: what can be spared)."""
+        known = carrying.KnowPartner(partner, addresses, bandwidth)
+        if self._partners.get(partner) != known:
+            self._partners[partner] = known
+            self._say(known)
+
+    def forget(self, partner: KeeperId) -> None:
+        """The bond is over: what was held for it is let go."""
+        self._partners.pop(partner, None)
+        for key in [key for key in self._allowed if key[0] == partner]:
+            del self._allowed[key]
+        for place in [place for place in self._held if place.partner == partner]:
+            self._let_go(place)
+        self._say(carrying.ForgetPartner(partner))
+
+    # What the machine orders
+
+    def replicate(self, order: Replicate) -> None:
+        """Answered by `CommitHeld` or `ReplicateFailed`."""
+        found = self._pinned(order.member, order.commit.epoch)
+        if found is None:
+            self._keeper.tell(ReplicateFailed(order.member, order.partner, "its slot is gone"))
+            return
+        commit, lent = found
+        self._carried.add((order.partner, order.member))
+        self._say(carrying.CarryCommit(order.partner, order.member, commit), [lent])
+        os.close(lent)
+
+    def allow(self, order: AllowCopies) -> None:
+        allowed = carrying.AllowMember(order.partner, order.member, order.epoch, order.bytes_most)
+        self._allowed[order.partner, order.member] = allowed
+        self._say(allowed)
+
+    def drop(self, order: DropCopies) -> None:
+        self._drop(order.partner, order.member)
+        for place in self._places(order.partner, order.member):
+            self._let_go(place)
+
+    def adopt(self, order: AdoptCopies) -> None:
+        """What is held becomes slots of this keeper's own member, under the lives that made the commits."""
+        self._drop(order.partner, order.member)
+        shelf, shim = self._keeper.shelf, self._keeper.ward(order.member).shim
+        for place in self._places(order.partner, order.member):
+            slot = self._held.pop(place)
+            header = slot.header()
+            if header is None or header.member != order.member:
+                os.close(slot.descriptor)
+                continue
+            taken = shelf.slots(order.member)
+            index = next(one for one in range(len(taken) + 1) if (header.epoch, one) not in taken)
+            if shim is not None:
+                shim.send(HoldSlot(header.epoch, index), [slot.descriptor])
+            shelf.put(order.member, header.epoch, index, slot.descriptor)
+
+    def send_bundle(self, order: SendBundle, digest: str, data: bytes) -> None:
+        """Answered by `BundleSent` or `BundleFailed`."""
+        self._bundles.add((order.partner, order.member))
+        self._say(carrying.CarryBundle(order.partner, order.member, digest, data))
+
+    def fetch(
+        self,
+        partner: KeeperId,
+        member: MemberName,
+        commit: CommitId,
+        chunks: tuple[int, ...] | None,
+        descriptor: int,
+        done: Callable[[tuple[int, ...]], None],
+        failed: Callable[[GoldthreadError], None],
+    ) -> None:
+        """Have these chunks of what a partner holds written to their places in a file as long as the image; then
+        `done` with those that came whole. Where `chunks` is None, the first page, manifest and table come instead."""
+        self._tickets += 1
+        self._fetches[self._tickets] = (done, failed)
+        order = carrying.FetchChunks(self._tickets, partner, member, commit, chunks)
+        self._say(order, [descriptor])
+
+    def find_copies(self, records: Iterable[HeldRecord]) -> None:
+        """A new keeper waits a moment for the carrier of the one before. What nobody hands over then is lost."""
+        wanted = [record for record in records if record.commit is not None]
+
+        def look() -> None:
+            for record in wanted:
+                if not self._whole(record.partner, record.member):
+                    text = "the processes that held it are gone"
+                    self._keeper.tell(CopiesGone(record.partner, record.member, text))
+
+        if wanted:
+            self._keeper.loop.after(self._keeper.policy.return_grace, look)
+
+    def copies(self, partner: KeeperId, member: MemberName) -> list[Copy]:
+        """The whole commits that are held of a partner's member."""
+        headers = [self._held[place].header() for place in self._places(partner, member)]
+        return [Copy(one.commit, Level.HELD, one.image_bytes) for one in headers if one is not None]
+
+    def bytes(self, partner: KeeperId) -> int:
+        """Of memory that is taken by what is held for a partner."""
+        return sum(slot.bytes for place, slot in self._held.items() if place.partner == partner)
+
+    def stop(self) -> None:
+        """The keeper ends in order, and its carrier with it."""
+        if self._carrier is not None:
+            self._carrier.send(carrying.EndCarrier())
+
+    # The carrier
+
+    def gone(self, connection: Connection) -> None:
+        """A connection ended. Where it was the carrier's, another carrier goes on, and what was asked is answered."""
+        if connection is not self._carrier:
+            return
+        self._carrier, self.port = None, 0
+        text = "the carrier ended; it is started again"
+        carried, self._carried = self._carried, set()
+        bundles, self._bundles = self._bundles, set()
+        fetches, self._fetches = self._fetches, {}
+        for partner, member in carried:
+            self._keeper.tell(ReplicateFailed(member, partner, text))
+        for partner, member in bundles:
+            self._keeper.tell(BundleFailed(member, partner, text))
+        for _, failed in fetches.values():
+            failed(PartnerUnreachable(text))
+        self._want_carrier()
+
+    def _want_carrier(self) -> None:
+        """Start the carrier where there is something for it to do. Where one lives already, the new one ends."""
+        if self._carrier is not None or self._process is not None or not (self._partners or self._allowed):
+            return
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "goldthread.keeper.carrier", str(self._keeper.home.path)],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                cwd="/",
+            )
+            pidfd = os.pidfd_open(process.pid)
+        except OSError as error:
+            log.warning("the carrier cannot be started: %s", error)
+            self._keeper.loop.after(_START_AGAIN, self._want_carrier)
+            return
+        self._process = process
+
+        def ended() -> None:
+            self._keeper.loop.unwatch(pidfd)
+            os.close(pidfd)
+            process.wait()
+            self._process = None
+            self._keeper.loop.after(_START_AGAIN, self._want_carrier)
+
+        self._keeper.loop.watch(pidfd, ended)
+
+    def _say(self, message: msgspec.Struct, descriptors: Iterable[int] = ()) -> None:
+        """Now, or as soon as the carrier is here. The caller may close its descriptors at once."""
+        if self._carrier is not None:
+            self._carrier.send(message, list(descriptors))
+        elif not isinstance(message, carrying.KnowPartner | carrying.AllowMember):  # Those it is told anyway.
+            self._unsent.append((message, [os.dup(one) for one in descriptors]))
+        self._want_carrier()
+
+    def _come(self, connection: Connection, note: carrying.CarrierNote, descriptors: list[int]) -> None:
+        """The carrier is here: say what it must know, hand over what it lacks, and give it what waits."""
+        _check(connection)
+        self._carrier, self.port = connection, note.port
+        handed_over, self._handed_over = self._handed_over, []
+        for known in self._partners.values():
+            connection.send(known)
+        for allowed in self._allowed.values():
+            connection.send(allowed)
+        for place, slot in self._held.items():
+            if place not in handed_over:
+                connection.send(carrying.HoldCopySlot(place), [slot.descriptor])
+        for place in handed_over:
+            self._tell_landed(place)
+        unsent, self._unsent = self._unsent, []
+        for message, held in unsent:
+            connection.send(message, held)
+            for descriptor in held:
+                os.close(descriptor)
+
+    def _slot_made(self, connection: Connection, note: carrying.CopySlotNote, descriptors: list[int]) -> None:
+        _check(connection)
+        if len(descriptors) != 1:
+            raise KeeperError(f"one descriptor should have come, and {len(descriptors)} did")
+        if note.place in self._held:
+            self._let_go(note.place)
+        self._held[note.place] = HeldSlot(descriptors[0])
+        if connection is not self._carrier:
+            self._handed_over.append(note.place)
+
+    def _landed(self, connection: Connection, note: carrying.CopyLandedNote, descriptors: list[int]) -> None:
+        _check(connection)
+        if (note.place.partner, note.place.member) in self._allowed:
+            copy = Copy(note.commit, Level.HELD, note.bytes)
+            self._keeper.tell(CopyLanded(note.place.partner, note.place.member, copy))
+
+    def _tell_landed(self, place: carrying.HeldPlace) -> None:
+        """A slot that a carrier brought from before this keeper: what is whole in it counts."""
+        header = self._held[place].header()
+        if header is not None and header.member == place.member:
+            copy = Copy(header.commit, Level.HELD, header.image_bytes)
+            self._keeper.tell(CopyLanded(place.partner, place.member, copy))
+
+    def _commit_carried(self, connection: Connection, note: carrying.CommitCarriedNote, descriptors: list[int]) -> None:
+        _check(connection)
+        if (note.partner, note.member) in self._carried:
+            self._carried.remove((note.partner, note.member))
+            self._keeper.tell(CommitHeld(note.member, note.partner, note.commit))
+
+    def _commit_not_carried(
+        self, connection: Connection, note: carrying.CommitNotCarriedNote, descriptors: list[int]
+    ) -> None:
+        _check(connection)
+        if (note.partner, note.member) in self._carried:
+            self._carried.remove((note.partner, note.member))
+            self._keeper.tell(ReplicateFailed(note.member, note.partner, note.text))
+
+    def _chunks_fetched(self, connection: Connection, note: carrying.ChunksFetchedNote, descriptors: list[int]) -> None:
+        _check(connection)
+        if note.ticket in self._fetches:
+            self._fetches.pop(note.ticket)[0](note.landed)
+
+    def _fetch_failed(self, connection: Connection, note: carrying.FetchFailedNote, descriptors: list[int]) -> None:
+        _check(connection)
+        if note.ticket in self._fetches:
+            kind = getattr(errors, note.error, PartnerError)
+            self._fetches.pop(note.ticket)[1](kind(note.text, hint=note.hint))
+
+    def _bundle_arrived(self, connection: Connection, note: carrying.BundleArrivedNote, descriptors: list[int]) -> None:
+        _check(connection)
+        try:
+            differences = self._keep_bundle(note.partner, note.member, note.digest, note.data)
+        except GoldthreadError as error:
+            connection.send(carrying.BundleTaken(note.ticket, (), str(error)))
+            return
+        connection.send(carrying.BundleTaken(note.ticket, differences, ""))
+        self._keeper.tell(BundleLanded(note.partner, note.member, note.digest))
+
+    def _bundle_carried(self, connection: Connection, note: carrying.BundleCarriedNote, descriptors: list[int]) -> None:
+        _check(connection)
+        if (note.partner, note.member) in self._bundles:
+            self._bundles.remove((note.partner, note.member))
+            self._keeper.tell(BundleSent(note.member, note.partner, note.digest, note.differences))
+
+    def _bundle_not_carried(
+        self, connection: Connection, note: carrying.BundleNotCarriedNote, descriptors: list[int]
+    ) -> None:
+        _check(connection)
+        if (note.partner, note.member) in self._bundles:
+            self._bundles.remove((note.partner, note.member))
+            self._keeper.tell(BundleFailed(note.member, note.partner, note.text))
+
+    # Slots
+
+    def _pinned(self, member: MemberName, epoch: Epoch) -> tuple[CommitId, int] | None:
+        """The newest sealed commit of this life, and its slot, lent and pinned for reading.
+
+        A program may use the slot again between the look and the pin; then there is a newer commit to look for.
+        """
+        shelf = self._keeper.shelf
+        for _ in range(_LOOKS_MOST):
+            newest = shelf.newest(member, epoch)
+            slot = None if newest is None else shelf.find(member, newest.commit)
+            if newest is None or slot is None:
+                continue
+            lent = slot.lend()
+            header = slot.header() if pin_for_reading(lent) else None
+            if header == newest:
+                return newest.commit, lent
+            os.close(lent)
+        return None
+
+    def _places(self, partner: KeeperId, member: MemberName) -> list[carrying.HeldPlace]:
+        return [place for place in self._held if (place.partner, place.member) == (partner, member)]
+
+    def _whole(self, partner: KeeperId, member: MemberName) -> bool:
+        return bool(self.copies(partner, member))
+
+    def _drop(self, partner: KeeperId, member: MemberName) -> None:
+        self._allowed.pop((partner, member), None)
+        self._say(carrying.DropMember(partner, member))
+
+    def _let_go(self, place: carrying.HeldPlace) -> None:
+        os.close(self._held.pop(place).descriptor)
+
+
+def _check(connection: Connection) -> None:
+    """Raises `KeeperError` where somebody else speaks like a carrier."""
+    if connection.role != "carrier":
+        raise KeeperError("this connection is no carrier's")

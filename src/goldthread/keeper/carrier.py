@@ -1,0 +1,238 @@
+"""The carrier: the process that brings bytes from host to host, and holds what partners send.
+
+    python -m goldthread.keeper.carrier HOME
+
+It is a child of nobody, like the shim: it comes to the keeper's door by itself, outlives a dead keeper and hands the
+next one what it holds, so the death of a keeper costs no copy. It does what the keeper tells it and decides nothing.
+Its priority is lower than that of programs, and control never waits for it: beats go between keepers, on connections
+of their own.
+
+One thread hears the keeper; each connection to or from a partner has a thread of its own (`sending.py`,
+`receiving.py`). What those have to say goes through the loop.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final
+
+import msgspec
+
+from goldthread import config
+from goldthread.errors import GoldthreadError, PartnerError
+from goldthread.keeper.keys import Keys
+from goldthread.keeper.loop import Loop
+from goldthread.keeper.open_files import raise_limit
+from goldthread.keeper.pipe import answer
+from goldthread.keeper.receiving import Holdings, serve
+from goldthread.keeper.sending import Sendings
+from goldthread.local import Channel, Home, connect, keeper_starting
+from goldthread.names import Instant, Span, milliseconds, seconds
+from goldthread.wire import carrying
+from goldthread.wire.messages import Refused
+
+__all__ = ["main"]
+
+log = logging.getLogger("goldthread.keeper")
+
+_NICENESS: Final = 5
+_RETRY: Final = milliseconds(50)
+_KEEPER_SECONDS: Final = 1.0
+_HOME_LOOK: Final = seconds(10)
+_WAITING_MOST: Final = 64
+_GUESTS_MOST: Final = 256
+
+
+class Carrier:
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._loop = Loop()
+        self._channel: Channel | None = None
+        self._keeper_starting: subprocess.Popen[bytes] | None = None
+        self._alone_since = monotonic()
+        self._keys = Keys(home)
+        self._holdings = Holdings(self._tell, config.load(home.path).memory_free_bytes)
+        self._sendings = Sendings(self._keys, self._tell)
+        self._door = _open_door(home)
+        self._guests = threading.Semaphore(_GUESTS_MOST)
+        self._hear: dict[type[Any], Callable[[Any, list[int]], None]] = {
+            carrying.KnowPartner: lambda known, _: self._sendings.know(known),
+            carrying.ForgetPartner: self._forget_partner,
+            carrying.CarryCommit: lambda order, held: self._sendings.carry(order, held[0]),
+            carrying.AllowMember: self._allow,
+            carrying.DropMember: lambda order, _: self._holdings.drop(order.partner, order.member),
+            carrying.HoldCopySlot: self._hold,
+            carrying.FetchChunks: lambda order, held: self._sendings.fetch(order, held[0]),
+            carrying.CarryBundle: lambda order, _: self._sendings.carry_bundle(order),
+            carrying.BundleTaken: lambda taken, _: self._holdings.bundle_taken(taken),
+            carrying.EndCarrier: lambda _, __: self._loop.stop(),
+            Refused: lambda refused, _: log.warning("the keeper refused its carrier: %s", refused.text),
+        }
+
+    def run(self) -> None:
+        """Serve until the keeper says `EndCarrier`, or the home is gone."""
+        threading.Thread(target=self._let_in, name="goldthread-door", daemon=True).start()
+        self._seek_keeper()
+        self._look_for_home()
+        self._loop.run(_no_deadline, _nothing)
+
+    # The keeper
+
+    def _seek_keeper(self) -> None:
+        """Connect and hand over what is held; where no keeper comes back by itself, start one."""
+        if not self._home.path.exists():
+            self._loop.stop()
+            return
+        try:
+            channel = connect(self._home, "carrier")
+        except GoldthreadError:
+            starting = self._keeper_starting
+            if starting is not None and starting.poll() is not None:
+                self._keeper_starting = starting = None
+                self._alone_since = monotonic()
+            if starting is None and monotonic() - self._alone_since > _KEEPER_SECONDS:
+                self._keeper_starting = keeper_starting(self._home)
+            self._loop.after(_RETRY, self._seek_keeper)
+            return
+        self._channel = channel
+        self._loop.watch(channel.fileno(), self._hear_keeper)
+        for held in self._holdings.all():
+            for place, descriptor in held.descriptors():
+                self._say(carrying.CopySlotNote(place), [descriptor])
+        self._say(carrying.CarrierNote(self._door.getsockname()[1]), [])
+
+    def _hear_keeper(self) -> None:
+        try:
+            messages = self._channel.receive_some() if self._channel is not None else []
+        except GoldthreadError:
+            self._lose_keeper()
+            return
+        for message, descriptors in messages:
+            self._hear[type(message)](message, descriptors)
+
+    def _lose_keeper(self) -> None:
+        if self._channel is not None:
+            self._loop.unwatch(self._channel.fileno())
+            self._channel.close()
+            self._channel = None
+            self._alone_since = monotonic()
+            self._loop.after(Span(0), self._seek_keeper)
+
+    def _tell(self, message: msgspec.Struct, descriptors: tuple[int, ...]) -> None:
+        """From any thread. Without a keeper it is lost: the next one is handed what is held, and asks anew."""
+        held = [os.dup(descriptor) for descriptor in descriptors]
+
+        def say() -> None:
+            self._say(message, held)
+            for descriptor in held:
+                os.close(descriptor)
+
+        self._loop.from_thread(say)
+
+    def _say(self, message: msgspec.Struct, descriptors: Sequence[int]) -> None:
+        if self._channel is not None:
+            try:
+                self._channel.send(message, descriptors)
+            except GoldthreadError:
+                self._lose_keeper()
+
+    def _look_for_home(self) -> None:
+        if self._home.path.exists():
+            self._loop.after(_HOME_LOOK, self._look_for_home)
+        else:
+            self._loop.stop()
+
+    # What it says
+
+    def _forget_partner(self, order: carrying.ForgetPartner, _: list[int]) -> None:
+        self._sendings.forget(order.partner)
+        self._holdings.drop(order.partner)
+
+    def _allow(self, order: carrying.AllowMember, _: list[int]) -> None:
+        self._holdings.member(order.partner, order.member).allow(order.epoch, order.bytes_most)
+
+    def _hold(self, order: carrying.HoldCopySlot, descriptors: list[int]) -> None:
+        place = order.place
+        self._holdings.member(place.partner, place.member).take_over(place.index, descriptors[0])
+
+    # Partners
+
+    def _let_in(self) -> None:
+        """Give each partner that knocks a thread."""
+        while True:
+            stream, _ = self._door.accept()
+            if not self._guests.acquire(blocking=False):
+                stream.close()
+                continue
+            threading.Thread(target=self._serve, args=(stream,), name="goldthread-guest", daemon=True).start()
+
+    def _serve(self, stream: socket.socket) -> None:
+        try:
+            serve(answer(self._keys, stream), self._holdings)
+        except PartnerError as error:
+            log.info("a carrier was not let in: %s", error)
+        finally:
+            self._guests.release()
+
+
+def _open_door(home: Home) -> socket.socket:
+    """Listen where the carrier before did, if that can be had: partners know the port."""
+    noted = home.path / "carrier.port"
+    try:
+        before = int(noted.read_text())
+    except (OSError, ValueError):
+        before = 0
+    try:
+        door = _listen(before)
+    except OSError:
+        door = _listen(0)
+    with suppress(OSError):
+        noted.write_text(f"{door.getsockname()[1]}\n")
+    return door
+
+
+def _listen(port: int) -> socket.socket:
+    if socket.has_dualstack_ipv6():
+        return socket.create_server(("", port), family=socket.AF_INET6, backlog=_WAITING_MOST, dualstack_ipv6=True)
+    return socket.create_server(("", port), backlog=_WAITING_MOST)
+
+
+def _no_deadline() -> Instant | None:
+    return None
+
+
+def _nothing() -> None:
+    pass
+
+
+def main(arguments: Sequence[str]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # Whoever ends a session does not mean the copies. Handled, not ignored, since a keeper may be started here.
+        signal.signal(number, lambda *_: None)
+    home = Home(Path(arguments[0]))
+    lock = os.open(home.path / "carrier.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return  # One lives, and comes to the door by itself.
+    with suppress(OSError):
+        os.nice(_NICENESS)
+    raise_limit()
+    Carrier(home).run()
+    logging.shutdown()
+    os._exit(0)  # Threads that wait for partners are not waited for.
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

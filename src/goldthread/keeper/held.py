@@ -1,0 +1,275 @@
+"""What is held of one partner's member: two slots, so that the newest whole commit is never written over.
+
+For each slot it is known which checksum the bytes of every chunk have, also in a commit that came in half. So a chunk
+that is where it belongs already is left, one that the other slot has is copied, and only the rest is wanted from the
+owner. The slot's manifest, table and header come last, and the seal last of all, as in `program/writer.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from goldthread.errors import CommitDamaged, Fenced, NoRoom, NothingToRestore, PartnerError
+from goldthread.keeper.memory import refuse_without_room
+from goldthread.names import CommitId, Epoch, KeeperId, MemberName
+from goldthread.slots.pins import open_for_pins, pin_for_reading, pin_for_writing, unpin
+from goldthread.slots.slot import Slot, make_slot
+from goldthread.wire.carrying import HeldPlace
+from goldthread.wire.image import CHECKSUM_BYTES, SEAL_AT, Header, checksum, pack_header, read_header
+
+__all__ = ["HeldMember", "Landing"]
+
+_PLACES: Final = 2
+_UNKNOWN: Final = b""
+
+
+class _Place:
+    """One slot, and what is known of its bytes."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.bytes = os.fstat(descriptor).st_size
+        self.own = open_for_pins(descriptor, writing=True)
+        self.header: Header | None = None
+        """Of the sealed commit."""
+        self.chunk_bytes = 0
+        self.table: list[bytes] = []
+        """The checksum of the bytes of each chunk; `_UNKNOWN` where they may be anything."""
+        self._slot: Slot | None = None
+
+    @property
+    def image(self) -> memoryview:
+        """The slot, mapped until `rest`."""
+        if self._slot is None:
+            self._slot = Slot(self.descriptor)
+        return self._slot.image
+
+    def find(self) -> None:
+        """Learn what a slot from an earlier carrier holds. Where that is damaged, it is nothing."""
+        image = self.image
+        try:
+            self.header = read_header(image)
+        except CommitDamaged:
+            self.header = None
+        if self.header is not None:
+            self.chunk_bytes = self.header.chunk_bytes
+            self.table = _split(image[self.header.table_at : self.header.image_bytes])
+        self.rest()
+
+    def rest(self) -> None:
+        """Drop the mapping: what a process maps counts as its own."""
+        if self._slot is not None:
+            self._slot.close()
+            self._slot = None
+
+    def close(self) -> None:
+        self.rest()
+        os.close(self.own)
+        os.close(self.descriptor)
+
+
+class Landing:
+    """A commit on its way into a slot. Within `HeldMember.landing` only."""
+
+    def __init__(self, header: Header, proof: memoryview, place: _Place) -> None:
+        self.header = header
+        self._proof = proof
+        self._table = _split(proof[header.manifest_bytes :])
+        self._place = place
+        self.image = place.image
+        seal = self.image[SEAL_AT : SEAL_AT + 8].cast("Q")
+        seal[0] = 0
+        place.header = None
+        if place.chunk_bytes != header.chunk_bytes:
+            place.chunk_bytes, place.table = header.chunk_bytes, []
+        del place.table[header.chunk_count :]
+        place.table += [_UNKNOWN] * (header.chunk_count - len(place.table))
+
+    def copy_from(self, other: _Place) -> None:
+        """Take over the chunks that another slot has at the same place."""
+        if other.chunk_bytes != self.header.chunk_bytes:
+            return
+        source = other.image
+        for index in self.missing():
+            if index < len(other.table) and other.table[index] == self._table[index]:
+                start, end = self.header.chunk_range(index)
+                self.make_room(index)[:] = source[start:end]
+                self.land(index)
+
+    def missing(self) -> list[int]:
+        """The chunks that are not there yet."""
+        known = self._place.table
+        return [index for index, wanted in enumerate(self._table) if known[index] != wanted]
+
+    def make_room(self, index: int) -> memoryview:
+        """Where this chunk goes; what is there now counts no more."""
+        self._place.table[index] = _UNKNOWN
+        start, end = self.header.chunk_range(index)
+        return self.image[start:end]
+
+    def land(self, index: int) -> bool:
+        """Check a chunk that has been written: whether it is what was sealed."""
+        start, end = self.header.chunk_range(index)
+        found = self._place.table[index] = checksum(self.image[start:end])
+        return found == self._table[index]
+
+    def seal(self) -> None:
+        """All chunks are there: write the rest, and the seal last."""
+        header, image = self.header, self.image
+        image[header.manifest_at : header.image_bytes] = self._proof
+        image[:SEAL_AT] = _first_bytes(header, self._proof)
+        seal = image[SEAL_AT : SEAL_AT + 8].cast("Q")
+        seal[0] = header.sequence
+        self._place.header = header
+
+
+class HeldMember:
+    """The slots of one member, and who may write into them."""
+
+    def __init__(self, partner: KeeperId, member: MemberName, hold: Callable[[HeldPlace, int], None]) -> None:
+        """`hold` is given each slot that is made, for somebody else to hold too."""
+        self.partner = partner
+        self.member = member
+        self.epoch = Epoch(0)
+        """Commits of earlier lives are refused."""
+        self.bytes_most = 0
+        self._hold = hold
+        self._places: dict[int, _Place] = {}
+        self._landing = threading.Lock()
+        self._cut: Callable[[], None] | None = None
+        self._closed = False
+
+    def allow(self, epoch: Epoch, bytes_most: int) -> None:
+        """The fence only rises."""
+        self.epoch = Epoch(max(epoch, self.epoch))
+        self.bytes_most = bytes_most
+
+    def take_over(self, index: int, descriptor: int) -> None:
+        """A slot of an earlier carrier."""
+        place = _Place(descriptor)
+        place.find()
+        before = self._places.get(index)
+        if before is not None:
+            before.close()
+        self._places[index] = place
+
+    def take_turn(self, cut: Callable[[], None]) -> None:
+        """A newer connection of the owner ends the one before, which may not know yet that it is cut."""
+        before, self._cut = self._cut, cut
+        if before is not None and before != cut:
+            before()
+
+    def descriptors(self) -> list[tuple[HeldPlace, int]]:
+        return [(self._name(index), place.descriptor) for index, place in sorted(self._places.items())]
+
+    def newest(self) -> tuple[HeldPlace, Header] | None:
+        """The newest whole commit."""
+        sealed = [(index, place.header) for index, place in list(self._places.items()) if place.header is not None]
+        if not sealed:
+            return None
+        index, header = max(sealed, key=lambda one: one[1].commit)
+        return self._name(index), header
+
+    @contextmanager
+    def landing(self, header: Header, proof: memoryview, free_bytes: int) -> Iterator[Landing | CommitId]:
+        """A place for this commit, with all that is here already in it; or the newer commit that is here. `proof` is
+        its manifest and its table.
+
+        Raises `Fenced`, `NoRoom`, or `PartnerError` where the partner calls two states by one name.
+        """
+        with self._landing:
+            if self._closed:
+                raise Fenced(f"{self.member} is not held here any more")
+            if header.epoch < self.epoch:
+                raise Fenced(
+                    f"life {self.epoch} of {self.member} is known of; {header.commit} comes too late",
+                    hint="this life must end: two lives of one member must not run",
+                )
+            newest = self.newest()
+            if newest is not None and newest[1].commit >= header.commit:
+                if newest[1].commit == header.commit and self._differs(newest[0].index, header, proof):
+                    raise PartnerError(f"{header.commit} of {self.member} is held already, and is another state")
+                yield newest[1].commit
+                return
+            index = next(one for one in range(_PLACES) if newest is None or one != newest[0].index)
+            place = self._places.get(index)
+            if place is None or place.bytes < header.image_bytes:
+                place = self._make_place(index, header, free_bytes)
+            pin_for_writing(place.own, wait=True)
+            try:
+                landing = Landing(header, proof, place)
+                for other in self._places.values():
+                    if other is not place:
+                        landing.copy_from(other)
+                yield landing
+            finally:
+                unpin(place.own)
+
+    @contextmanager
+    def reading(self, commit: CommitId) -> Iterator[tuple[memoryview, Header]]:
+        """A whole commit, for as long as the block lasts. Raises `NothingToRestore`."""
+        for place in list(self._places.values()):
+            if place.header is not None and place.header.commit == commit:
+                own = open_for_pins(place.descriptor, writing=False)
+                try:
+                    if pin_for_reading(own) and place.header is not None and place.header.commit == commit:
+                        slot = Slot(own, writable=False)
+                        try:
+                            yield slot.image, place.header
+                        finally:
+                            slot.close()
+                        return
+                finally:
+                    os.close(own)
+        raise NothingToRestore(f"{commit} of {self.member} is not held here")
+
+    def rest(self) -> None:
+        """Drop the mappings, unless something lands at this moment."""
+        if self._landing.acquire(blocking=False):
+            try:
+                for place in self._places.values():
+                    place.rest()
+            finally:
+                self._landing.release()
+
+    def close(self) -> None:
+        """Let the slots go, and end what lands at this moment."""
+        self._closed = True
+        if self._cut is not None:
+            self._cut()
+        with self._landing:
+            while self._places:
+                self._places.popitem()[1].close()
+
+    def _make_place(self, index: int, header: Header, free_bytes: int) -> _Place:
+        """A fresh slot, in place of a smaller one. What had landed in that must come again."""
+        refuse_without_room(header.image_bytes, free_bytes)
+        try:
+            place = _Place(make_slot(self.member, header.image_bytes))
+        except OSError as error:
+            raise NoRoom(f"no memory for a copy of {self.member}: {error.strerror}") from error
+        before, self._places[index] = self._places.get(index), place
+        if before is not None:
+            before.close()
+        self._hold(self._name(index), place.descriptor)
+        return place
+
+    def _differs(self, index: int, header: Header, proof: memoryview) -> bool:
+        return self._places[index].image[:SEAL_AT] != _first_bytes(header, proof)
+
+    def _name(self, index: int) -> HeldPlace:
+        return HeldPlace(self.partner, self.member, index)
+
+
+def _first_bytes(header: Header, proof: memoryview) -> bytes:
+    """The header as it is written, up to the seal."""
+    return pack_header(header, proof[: header.manifest_bytes], proof[header.manifest_bytes :]).ljust(SEAL_AT, b"\0")
+
+
+def _split(table: memoryview) -> list[bytes]:
+    packed = bytes(table)
+    return [packed[at : at + CHECKSUM_BYTES] for at in range(0, len(packed), CHECKSUM_BYTES)]

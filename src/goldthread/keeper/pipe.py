@@ -1,0 +1,226 @@
+"""A pipe: one connection between two carriers, for one thread at a time.
+
+Mutual TLS 1.3 with the keys of both keepers, over a blocking socket. The TLS engine works on memory, and the bytes go
+between it and the socket in large pieces: a system call for each record of 16 KiB would cost as much as the cipher.
+What is sent is read where it lies (in the mapping of a slot), what is received goes to where it shall lie.
+
+Every wait has an end. What cannot be right raises `PartnerError`, a connection that ends or stays silent
+`PartnerUnreachable`; the pipe is of no more use then.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+import msgspec
+from OpenSSL import SSL
+
+from goldthread import errors
+from goldthread.errors import GoldthreadError, PartnerError, PartnerUnreachable
+from goldthread.keeper.keys import Keys, fingerprint_at
+from goldthread.names import KeeperId
+from goldthread.version import VERSION
+from goldthread.wire.scrutiny import printable
+from goldthread.wire.stream import (
+    HEAD_BYTES,
+    STREAM_PROTOCOL,
+    STREAM_PROTOCOL_OLDEST,
+    FromAnsweringCarrier,
+    FromCallingCarrier,
+    StreamDecoder,
+    StreamGreeting,
+    StreamRefused,
+    check_greeting,
+    frame_head,
+    read_head,
+)
+
+__all__ = ["Pipe", "answer", "call"]
+
+_PATIENCE_SECONDS: Final = 15.0
+"""How long the other side may send or take nothing in the midst of something."""
+_CALL_SECONDS: Final = 5.0
+_LAST_WORD_SECONDS: Final = 2.0
+_LAST_WORD_PIECES: Final = 1024
+_RECORD_BYTES: Final = 16 << 10
+"""The most that TLS gives at a time."""
+_PIECE_BYTES: Final = 256 << 10
+"""Measured: what is enciphered, sent and received at a time stays in the L2 cache."""
+_CIPHERS: Final = b"TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384"
+
+
+class Pipe:
+    def __init__(self, stream: socket.socket, tls: SSL.Connection, union: Any) -> None:
+        self._stream = stream
+        self._tls = tls
+        self._decoder = StreamDecoder(union)
+        self._arrived = memoryview(bytearray(_PIECE_BYTES))
+        self.partner = KeeperId("")
+        """Who the other side has proved to be."""
+
+    def shake_hands(self, keys: Keys) -> None:
+        """Prove both keys, and agree on a protocol. The other side must be a pinned partner."""
+        with _said_plainly():
+            while True:
+                try:
+                    self._tls.do_handshake()
+                    break
+                except SSL.WantReadError:
+                    self._flush()
+                    self._fill()
+            self._flush()
+        partner = keys.partner_of(fingerprint_at(self._tls))
+        if partner is None:
+            raise PartnerError("a stranger's key: no bond is tied with it")
+        self.partner = partner.keeper
+        self.send(StreamGreeting(STREAM_PROTOCOL_OLDEST, STREAM_PROTOCOL, VERSION))
+        greeting, _ = self.receive()
+        check_greeting(greeting)
+
+    def send(self, message: msgspec.Struct, bulk: Sequence[memoryview] = ()) -> None:
+        with _said_plainly():
+            self._tls.sendall(frame_head(message, sum(map(len, bulk))))
+            for part in bulk:
+                for start in range(0, len(part), _PIECE_BYTES):
+                    self._tls.sendall(part[start : start + _PIECE_BYTES])
+                    self._flush()
+            self._flush()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether a frame has begun to arrive within that time."""
+        self._stream.settimeout(seconds)
+        with _said_plainly():
+            try:
+                while True:
+                    try:
+                        self._tls.recv(1, socket.MSG_PEEK)
+                        return True
+                    except SSL.WantReadError:
+                        self._fill()
+            except TimeoutError:
+                return False
+            finally:
+                self._stream.settimeout(_PATIENCE_SECONDS)
+
+    def receive(self) -> tuple[Any, int]:
+        """The next message, and how many bytes of bulk follow: the caller reads them, or gives the pipe up.
+
+        Raises what a `StreamRefused` names.
+        """
+        length, bulk = read_head(bytes(self.read(HEAD_BYTES)))
+        message = self._decoder.read(bytes(self.read(length)))
+        if isinstance(message, StreamRefused):
+            raise _error_of(message)
+        return message, bulk
+
+    def read(self, count: int) -> memoryview:
+        """Bulk into memory of its own; the caller has bounded it."""
+        view = memoryview(bytearray(count))
+        self.read_into(view)
+        return view
+
+    def read_into(self, view: memoryview) -> None:
+        """Bulk, to where it shall lie."""
+        at, end, receive = 0, len(view), self._tls.recv_into
+        with _said_plainly():
+            while at < end:
+                try:
+                    at += receive(view[at : at + _RECORD_BYTES])
+                except SSL.WantReadError:
+                    self._fill()
+
+    def refuse(self, error: GoldthreadError) -> None:
+        """Say why, and wait a while until the other side has heard it and ended the connection."""
+        with suppress(GoldthreadError, OSError):
+            self.send(StreamRefused.of(error))
+            self._stream.shutdown(socket.SHUT_WR)
+            self._stream.settimeout(_LAST_WORD_SECONDS)
+            for _ in range(_LAST_WORD_PIECES):
+                if not self._stream.recv_into(self._arrived):
+                    break
+
+    def cut(self) -> None:
+        """End the connection from another thread: whoever waits in it gets an error."""
+        with suppress(OSError):
+            self._stream.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def _fill(self) -> None:
+        """Give the engine what has arrived."""
+        count = self._stream.recv_into(self._arrived)
+        if count == 0:
+            raise PartnerUnreachable("the partner's carrier has closed the connection")
+        self._tls.bio_write(self._arrived[:count])
+
+    def _flush(self) -> None:
+        """Send what the engine has made."""
+        with suppress(SSL.WantReadError):  # It has nothing more.
+            while True:
+                self._stream.sendall(self._tls.bio_read(2 * _PIECE_BYTES))
+
+
+def call(keys: Keys, addresses: Sequence[str], partner: KeeperId) -> Pipe:
+    """A pipe to the carrier of this partner, at the first address where it answers."""
+    problem: GoldthreadError = PartnerUnreachable("no address of the partner's carrier is known")
+    for address in addresses:
+        host, _, port = address.rpartition(":")
+        try:
+            stream = socket.create_connection((host.strip("[]"), int(port)), _CALL_SECONDS)
+        except (OSError, ValueError) as error:
+            problem = PartnerUnreachable(f"the partner's carrier does not answer at {address}: {error}")
+            continue
+        try:
+            return _greeted(stream, keys, server=False, expected=partner)
+        except PartnerError as error:
+            problem = error
+    raise problem
+
+
+def answer(keys: Keys, stream: socket.socket) -> Pipe:
+    """The pipe of a connection that came in; its partner is known by its key."""
+    return _greeted(stream, keys, server=True, expected=None)
+
+
+def _greeted(stream: socket.socket, keys: Keys, *, server: bool, expected: KeeperId | None) -> Pipe:
+    try:
+        stream.settimeout(_PATIENCE_SECONDS)
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        context = keys.context(server=server)
+        # All are safe; the first is the fastest.
+        context.set_tls13_ciphersuites(_CIPHERS)
+        tls = SSL.Connection(context, None)
+        tls.set_accept_state() if server else tls.set_connect_state()
+        pipe = Pipe(stream, tls, FromCallingCarrier if server else FromAnsweringCarrier)
+        pipe.shake_hands(keys)
+        if expected not in (None, pipe.partner):
+            raise PartnerError("another keeper answers at the partner's address")
+    except BaseException:
+        stream.close()
+        raise
+    return pipe
+
+
+def _error_of(refused: StreamRefused) -> GoldthreadError:
+    """The error that a refusal names, of those that a partner may name."""
+    kind = getattr(errors, refused.error, None)
+    if not (isinstance(kind, type) and issubclass(kind, GoldthreadError)):
+        kind = PartnerError
+    return kind(printable(refused.text), hint=printable(refused.hint))
+
+
+@contextmanager
+def _said_plainly() -> Iterator[None]:
+    """What socket and TLS raise, as errors of ours."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise PartnerUnreachable(f"the partner's carrier is silent for {_PATIENCE_SECONDS:g} s") from error
+    except (SSL.ZeroReturnError, SSL.SysCallError, OSError) as error:
+        raise PartnerUnreachable(f"the connection to the partner's carrier was cut: {error}") from error
+    except SSL.Error as error:
+        raise PartnerError(f"the partner's carrier does not prove its key, or refuses ours: {error}") from error

@@ -1,0 +1,305 @@
+"""The owner's side of a carrier: commits go to holders, and what they hold comes back.
+
+Each member that goes to a partner has a thread and a connection of its own, so a slow partner delays nobody else. A
+connection is kept between commits. When it is cut it is called again at once, and the holder wants only what it does
+not have yet; that goes on as long as each try brings something. The newest commit wins: one that waits is replaced.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import Final
+
+from goldthread.errors import CommitDamaged, GoldthreadError, PartnerError, PartnerUnreachable
+from goldthread.keeper.keys import Keys
+from goldthread.keeper.pipe import Pipe, call
+from goldthread.keeper.rate import Rate
+from goldthread.keeper.receiving import Tell
+from goldthread.keeper.shelf import reading
+from goldthread.names import CommitId, Instant, KeeperId, MemberName
+from goldthread.slots.slot import Slot
+from goldthread.wire.carrying import (
+    BundleCarriedNote,
+    BundleNotCarriedNote,
+    CarryBundle,
+    CarryCommit,
+    ChunksFetchedNote,
+    CommitCarriedNote,
+    CommitNotCarriedNote,
+    FetchChunks,
+    FetchFailedNote,
+    KnowPartner,
+)
+from goldthread.wire.image import CHECKSUM_BYTES, HEADER_BYTES, Header, checksum, read_header
+from goldthread.wire.stream import (
+    BundleKept,
+    Fetch,
+    Held,
+    Image,
+    Offer,
+    PutBundle,
+    Runs,
+    Want,
+    bursts,
+    check_chunks,
+    check_lengths,
+    check_page,
+    check_proof,
+    check_runs,
+    runs_of,
+    span_of,
+)
+
+__all__ = ["Sendings"]
+
+_FUTILE_MOST: Final = 2
+"""Tries in a row that brought nothing, before it is given up."""
+
+
+class _Road:
+    """The way to one partner's carrier."""
+
+    def __init__(self, keys: Keys, known: KnowPartner) -> None:
+        self._keys = keys
+        self.known = known
+        self.rate = Rate(known.bandwidth)
+
+    def learn(self, known: KnowPartner) -> None:
+        self.known = known
+        self.rate.bytes_per_second = known.bandwidth
+
+    def call(self) -> Pipe:
+        return call(self._keys, self.known.addresses, self.known.partner)
+
+
+class _Sender:
+    """Brings one member's commits to one partner."""
+
+    def __init__(self, road: _Road, member: MemberName, tell: Tell) -> None:
+        self._road = road
+        self._member = member
+        self._tell = tell
+        self._pipe: Pipe | None = None
+        self._next: tuple[CommitId, int] | None = None
+        self._changed = threading.Condition()
+        self._closed = False
+        self._sent = 0
+        threading.Thread(target=self._run, name="goldthread-send", daemon=True).start()
+
+    def carry(self, commit: CommitId, lent: int) -> None:
+        """Bring this commit, in place of one that waits. The descriptor is the sender's from now on."""
+        with self._changed:
+            if self._next is not None:
+                os.close(self._next[1])
+            self._next = (commit, lent)
+            self._changed.notify()
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            if self._pipe is not None:
+                self._pipe.cut()
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while (task := self._take()) is not None:
+            try:
+                held = self._carry(*task)
+            except (GoldthreadError, OSError) as error:
+                self._hang_up()
+                self._tell(CommitNotCarriedNote(self._road.known.partner, self._member, str(error)), ())
+            else:
+                self._tell(CommitCarriedNote(self._road.known.partner, self._member, held, self._sent), ())
+        self._hang_up()
+
+    def _take(self) -> tuple[CommitId, int] | None:
+        with self._changed:
+            while self._next is None and not self._closed:
+                self._changed.wait()
+            task, self._next = self._next, None
+            if task is not None and self._closed:
+                os.close(task[1])
+            return None if self._closed else task
+
+    def _carry(self, commit: CommitId, lent: int) -> CommitId:
+        """Try until it is held, and say which commit is: a newer one may have taken its place between two tries."""
+        self._sent, asked, futile = 0, None, 0
+        with reading(lent) as image:
+            header = read_header(image)
+            if header is None or header.commit != commit:
+                raise CommitDamaged(f"the slot of {commit} of {self._member} was used again")
+            while True:
+                before = asked
+                try:
+                    pipe = self._call()
+                    pipe.send(Offer(bytes(image[:HEADER_BYTES])), [image[header.manifest_at : header.image_bytes]])
+                    while True:
+                        answer, _ = pipe.receive()
+                        if isinstance(answer, Held):
+                            return _not_older(answer.commit, header)
+                        if not isinstance(answer, Want):
+                            raise PartnerError("a carrier was offered a commit, and answered something else")
+                        asked = check_runs(answer.runs, header)
+                        self._send(pipe, image, header, answer.runs)
+                except PartnerUnreachable:
+                    self._hang_up()
+                    brought = asked is not None and (before is None or asked < before)
+                    futile = 0 if brought else futile + 1
+                    if self._closed or self._next is not None or futile > _FUTILE_MOST:
+                        raise
+
+    def _send(self, pipe: Pipe, image: memoryview, header: Header, runs: Runs) -> None:
+        for burst in bursts(runs, header):
+            start, end = span_of(header, burst)
+            time.sleep(self._road.rate.wait_ns(end - start, Instant(time.monotonic_ns())) / 1e9)
+            self._sent += end - start
+            pipe.send(burst, [image[start:end]])
+
+    def _call(self) -> Pipe:
+        if self._pipe is None:
+            pipe = self._road.call()
+            with self._changed:
+                self._pipe = pipe
+                if self._closed:
+                    pipe.cut()
+        return self._pipe
+
+    def _hang_up(self) -> None:
+        with self._changed:
+            pipe, self._pipe = self._pipe, None
+        if pipe is not None:
+            pipe.close()
+
+
+class Sendings:
+    """All that goes to partners and is fetched from them. For one thread: the one that hears the keeper."""
+
+    def __init__(self, keys: Keys, tell: Tell) -> None:
+        self._keys = keys
+        self._tell = tell
+        self._roads: dict[KeeperId, _Road] = {}
+        self._senders: dict[tuple[KeeperId, MemberName], _Sender] = {}
+
+    def know(self, known: KnowPartner) -> None:
+        road = self._roads.get(known.partner)
+        if road is None:
+            self._roads[known.partner] = _Road(self._keys, known)
+        else:
+            road.learn(known)
+
+    def forget(self, partner: KeeperId) -> None:
+        self._roads.pop(partner, None)
+        for key in [key for key in self._senders if key[0] == partner]:
+            self._senders.pop(key).close()
+
+    def carry(self, order: CarryCommit, lent: int) -> None:
+        road, key = self._roads.get(order.partner), (order.partner, order.member)
+        if road is None:
+            os.close(lent)
+            self._tell(CommitNotCarriedNote(*key, "no bond is known with that keeper"), ())
+            return
+        if key not in self._senders:
+            self._senders[key] = _Sender(road, order.member, self._tell)
+        self._senders[key].carry(order.commit, lent)
+
+    def carry_bundle(self, order: CarryBundle) -> None:
+        def bring(road: _Road) -> BundleCarriedNote:
+            pipe = road.call()
+            try:
+                pipe.send(PutBundle(order.member, order.digest), [memoryview(order.data)])
+                answer, _ = pipe.receive()
+            finally:
+                pipe.close()
+            if not isinstance(answer, BundleKept):
+                raise PartnerError("a carrier was given a bundle, and answered something else")
+            return BundleCarriedNote(order.partner, order.member, order.digest, answer.differences)
+
+        def run() -> None:
+            try:
+                self._tell(bring(self._road(order.partner)), ())
+            except (GoldthreadError, OSError) as error:
+                self._tell(BundleNotCarriedNote(order.partner, order.member, str(error)), ())
+
+        threading.Thread(target=run, name="goldthread-bundle", daemon=True).start()
+
+    def fetch(self, order: FetchChunks, descriptor: int) -> None:
+        def run() -> None:
+            try:
+                self._tell(ChunksFetchedNote(order.ticket, _fetch(self._road(order.partner), order, descriptor)), ())
+            except (GoldthreadError, OSError) as error:
+                said = error if isinstance(error, GoldthreadError) else PartnerError(str(error))
+                self._tell(FetchFailedNote(order.ticket, type(said).__name__, str(said), said.hint), ())
+            finally:
+                os.close(descriptor)
+
+        threading.Thread(target=run, name="goldthread-fetch", daemon=True).start()
+
+    def _road(self, partner: KeeperId) -> _Road:
+        road = self._roads.get(partner)
+        if road is None:
+            raise PartnerUnreachable("no bond is known with that keeper")
+        return road
+
+
+def _not_older(held: CommitId, header: Header) -> CommitId:
+    """What the holder says it has. Raises `PartnerError` where that cannot answer an offer."""
+    if held < header.commit:
+        raise PartnerError(f"a carrier was offered {header.commit}, and says that it holds {held}")
+    return held
+
+
+def _fetch(road: _Road, order: FetchChunks, descriptor: int) -> tuple[int, ...]:
+    """Write what the partner holds to its place; the chunks that came and are whole."""
+    slot = Slot(descriptor)
+    pipe = road.call()
+    landed: list[int] = []
+    wanted = list(order.chunks or ())
+    try:
+        while True:
+            runs = runs_of(wanted)
+            pipe.send(Fetch(order.member, order.commit, runs))
+            header, page, proof = _take_image(pipe, order, slot.bytes)
+            check_runs(runs, header)
+            if order.chunks is None:
+                slot.image[header.manifest_at : header.image_bytes] = proof
+                slot.image[:HEADER_BYTES] = page
+            for first, count in runs:
+                landed += _take_run(pipe, slot.image, header, proof, first, count)
+            del wanted[: sum(count for _, count in runs)]
+            if not wanted:
+                return tuple(landed)
+    finally:
+        pipe.close()
+        slot.close()
+
+
+def _take_image(pipe: Pipe, order: FetchChunks, bytes_most: int) -> tuple[Header, bytes, memoryview]:
+    """The first page, manifest and table of the commit that was asked for, proved."""
+    image, bulk = pipe.receive()
+    if not isinstance(image, Image):
+        raise PartnerError("a carrier was asked for a commit, and answered something else")
+    header = check_page(image.page)
+    if (header.member, header.commit) != (order.member, order.commit):
+        raise PartnerError(f"{order.commit} of {order.member} was asked for, {header.commit} of {header.member} came")
+    check_lengths(header, bulk, bytes_most)
+    proof = pipe.read(bulk)
+    check_proof(image.page, header, proof)
+    return header, image.page, proof
+
+
+def _take_run(pipe: Pipe, target: memoryview, header: Header, proof: memoryview, first: int, count: int) -> list[int]:
+    """The chunks of one run, each to its place; those that are whole."""
+    whole, at = [], first
+    while at < first + count:
+        heard, bulk = pipe.receive()
+        burst = check_chunks(heard, bulk, header, at, first + count)
+        for index in range(at, at + burst.count):
+            start, end = header.chunk_range(index)
+            pipe.read_into(target[start:end])
+            entry = header.manifest_bytes + CHECKSUM_BYTES * index
+            if checksum(target[start:end]) == proof[entry : entry + CHECKSUM_BYTES]:
+                whole.append(index)
+        at += burst.count
+    return whole
