@@ -12,6 +12,7 @@ from goldthread.keeper.ears import refuse
 from goldthread.keeper.eyes import LIVING, Eyes
 from goldthread.keeper.keeper import Keeper
 from goldthread.keeper.loop import now
+from goldthread.keeper.reporting import report_keeper
 from goldthread.keeper.shelf import verify
 from goldthread.names import CommitId, Level, MemberName
 from goldthread.rules import events
@@ -85,7 +86,7 @@ class Commands:
 
     def _report(self, connection: Connection, request: messages.ReportRequest, descriptors: list[int]) -> None:
         self._eyes.look_at_all()
-        connection.send(messages.Report(self._keeper.report()))
+        connection.send(messages.Report(report_keeper(self._keeper, now())))
 
     def _keeper_stop(self, connection: Connection, request: messages.KeeperStopRequest, descriptors: list[int]) -> None:
         self._eyes.look_at_all()

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from goldthread.errors import KeeperError
 from goldthread.keeper.door import Connection
 from goldthread.keeper.journal import Journal, Record
+from goldthread.keeper.keys import Keys
 from goldthread.keeper.loop import Loop, now
 from goldthread.keeper.shelf import Shelf
 from goldthread.keeper.stacks import Identity, is_alive, process_identity

@@ -181,7 +181,8 @@ def _detach(home: Home) -> None:
 
 def _build(home: Home, loop: Loop) -> tuple[Keeper, Eyes, Door]:
     """Make the parts of a keeper and bring back what the journal remembers."""
-    policy = config.load(home.path)
+    policy, settings = config.load(home.path), config.load_settings(home.path)
+    keys = Keys(home, settings.name)
     journal, set_aside = Journal.open(home.journal)
     vault = DiskVault(home.vault, policy.vault_free_bytes)
     vault.clear_leftovers()
@@ -189,12 +190,18 @@ def _build(home: Home, loop: Loop) -> tuple[Keeper, Eyes, Door]:
     boot = boot_id()
     rebooted = before is not None and before.boot_id != boot
     records = journal.members()
-    keys = Keys(home)
     machine = Machine.recover(
-        policy, keys.me, records, journal.newest_lives(), rebooted=rebooted, now=now(), name=keys.name
+        policy,
+        keys.me,
+        records,
+        journal.newest_lives(),
+        rebooted=rebooted,
+        now=now(),
+        name=keys.name,
+        label=settings.label,
     )
     journal.begin(boot, os.getpid(), VERSION, time.time())
-    keeper = Keeper(home, policy, loop, journal, vault, machine)
+    keeper = Keeper(home, policy, keys, loop, journal, vault, machine)
     eyes = Eyes(keeper)
     hands = Hands(keeper, eyes)
     keeper.obey = hands.obey

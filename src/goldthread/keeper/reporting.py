@@ -44,8 +44,8 @@ def report_keeper(keeper: Keeper, moment: Instant) -> KeeperReport:
         age=Span(moment - keeper.began),
         members=tuple(_report_member(keeper, view, bonds, moment) for view in members),
         alarms=keeper.alarms(None),
-        id=machine.me,
-        name=machine.name,
+        id=keeper.keys.me,
+        name=keeper.keys.name,
         bonds=tuple(bond_report(view, members, helds, moment) for view in bonds),
         helds=tuple(held_report(record) for record in helds),
     )
