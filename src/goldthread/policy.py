@@ -84,7 +84,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """A deposit that would leave less than this free on the disk is refused."""
 
     check_share: float = 0.1
-    """The share of one core's time that the background check of sealed commits may take."""
+    """The share of one core's time that the background check of copies may take."""
+
+    check_every: Span = seconds(600)
+    """How often a copy at rest is read again, so that damage is found while other copies are whole."""
 
     slots_per_member: int = 3
     """Newest, being written, being read."""
@@ -143,6 +146,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         self._refuse_unless(self.vault_keep >= 2, "vault_keep must be 2 or more")
         self._refuse_unless(self.slots_per_member >= 2, "slots_per_member must be 2 or more")
         self._refuse_unless(0 < self.check_share <= 1, "check_share must be above 0 and at most 1")
+        self._refuse_unless(self.check_every > 0, "check_every must be above 0")
         self._refuse_unless(0 < 3 * self.beat_every <= self.promise, "promise must be at least three times beat_every")
         self._refuse_unless(0 < 3 * self.lease_every <= self.lease, "lease must be at least three times lease_every")
         self._refuse_unless(0 < self.late_phi < self.silent_phi, "late_phi must be above 0 and below silent_phi")

@@ -1,0 +1,102 @@
+"""When copies are read again, and what follows where one is found damaged."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from goldthread.names import CommitId, Epoch, Instant, KeeperId, Level, MemberName, Span, Step
+from goldthread.policy import Policy
+from goldthread.rules.bond_orders import MendCopy
+from goldthread.rules.checks import Rounds, copies_at_rest, mend
+from goldthread.rules.events import Copy
+from goldthread.rules.member import Member, new_record
+from goldthread.rules.orders import Alarm
+
+EVERY = Span(100)
+KAKASHI = KeeperId("5" * 32)
+
+
+def copy(number: int, level: Level = Level.DEPOSITED) -> Copy:
+    return Copy(CommitId(Epoch(1), Step(number), number), level, 800)
+
+
+def test_a_sealed_commit_is_read_at_once_and_then_now_and_then() -> None:
+    """Not while it is being read, and not before its time."""
+    rounds, sealed = Rounds(), copy(1, Level.SEALED)
+    assert rounds.begin([sealed], EVERY, Instant(5)) == sealed
+    assert rounds.deadline() is None
+    assert rounds.begin([sealed], EVERY, Instant(500)) is None
+    assert rounds.end(sealed, EVERY, Instant(600))
+    assert rounds.deadline() == 700
+    assert rounds.begin([sealed], EVERY, Instant(699)) is None
+    assert rounds.begin([sealed], EVERY, Instant(700)) == sealed
+
+
+def test_what_was_checked_on_its_way_waits_for_its_first_turn() -> None:
+    """A deposit, a held copy: each chunk had its checksum when it came."""
+    rounds = Rounds()
+    copies = [copy(1), copy(2, Level.HELD)]
+    assert rounds.begin(copies, EVERY, Instant(0)) is None
+    assert rounds.begin(copies, EVERY, Instant(100)) == copies[0]
+    rounds.end(copies[0], EVERY, Instant(110))
+    assert rounds.begin(copies, EVERY, Instant(110)) == copies[1]
+
+
+def test_a_copy_that_somebody_read_anyway_is_not_due() -> None:
+    """A new life has just read it to the last byte; that was no check of the rounds."""
+    rounds = Rounds()
+    rounds.begin([copy(1)], EVERY, Instant(0))
+    assert not rounds.end(copy(1), EVERY, Instant(90))
+    assert rounds.deadline() == 190
+
+
+def test_a_copy_that_is_gone_is_forgotten() -> None:
+    """The end of its reading comes all the same."""
+    rounds, sealed = Rounds(), copy(1, Level.SEALED)
+    rounds.begin([sealed], EVERY, Instant(0))
+    newer = copy(2, Level.SEALED)
+    assert rounds.begin([newer], EVERY, Instant(1)) is None
+    assert rounds.end(sealed, EVERY, Instant(2))
+    assert rounds.begin([newer], EVERY, Instant(2)) == newer
+
+
+@given(st.integers(1, 6), st.integers(0, 40), st.integers(1, 30))
+def test_every_copy_at_rest_has_its_turn(deposits: int, seals: int, reading: int) -> None:
+    """Also beside a program that seals a new commit at every look: nothing waits longer than all others' turns take."""
+    rounds, now = Rounds(), 0
+    resting = [copy(number) for number in range(1, deposits + 1)]
+    last = dict.fromkeys(resting, 0)
+    for turn in range(60):
+        newest = copy(100 + min(turn, seals), Level.SEALED)
+        begun = rounds.begin([newest, *resting], EVERY, Instant(now))
+        if begun is not None:
+            now += reading
+            rounds.end(begun, EVERY, Instant(now))
+            if begun in last:
+                last[begun] = now
+        else:
+            due = rounds.deadline()
+            assert due is not None
+            now = max(now, due)
+        assert all(now - read <= EVERY + (deposits + 2) * reading for read in last.values())
+
+
+def test_damage_is_mended_from_every_copy_that_is_known() -> None:
+    """The one in memory first; then the holder's and the deposit, and never those of another commit."""
+    member = Member(Policy(), new_record(MemberName("walk"), Policy(), KAKASHI), Instant(0), Span(0))
+    sealed, held = copy(2, Level.SEALED), copy(2, Level.HELD)
+    member.sealed = sealed
+    member.vault = frozenset({copy(1).commit, copy(2).commit})
+    member.elsewhere = (held, copy(1, Level.HELD))
+    member.persist(holder=KAKASHI)
+    member.out.clear()
+    mend(member, sealed, "2 chunks are damaged")
+    alarm, order = member.out
+    assert isinstance(alarm, Alarm)
+    assert (
+        alarm.text == "step 2 of life 1 of walk is damaged in memory, and is being mended: 2 of 20 chunks are damaged"
+    )
+    deposit = Copy(sealed.commit, Level.DEPOSITED, 0)
+    assert order == MendCopy(MemberName("walk"), sealed.commit, (sealed, held, deposit), KAKASHI)
+    assert copies_at_rest(member) == (sealed, Copy(copy(1).commit, Level.DEPOSITED, 0), deposit)
