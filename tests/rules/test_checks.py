@@ -94,9 +94,7 @@ def test_damage_is_mended_from_every_copy_that_is_known() -> None:
     mend(member, sealed, "2 chunks are damaged")
     alarm, order = member.out
     assert isinstance(alarm, Alarm)
-    assert (
-        alarm.text == "step 2 of life 1 of walk is damaged in memory, and is being mended: 2 of 20 chunks are damaged"
-    )
+    assert alarm.text == "step 2 of life 1 of walk is damaged in memory, and is being mended: 2 chunks are damaged"
     deposit = Copy(sealed.commit, Level.DEPOSITED, 0)
     assert order == MendCopy(MemberName("walk"), sealed.commit, (sealed, held, deposit), KAKASHI)
     assert copies_at_rest(member) == (sealed, Copy(copy(1).commit, Level.DEPOSITED, 0), deposit)
