@@ -58,7 +58,8 @@ class Carriage:
         self._process: subprocess.Popen[bytes] | None = None
         self._partners: dict[KeeperId, carrying.KnowPartner] = {}
         self._allowed: dict[Key, carrying.AllowMember] = {}
-        self._held: dict[carrying.HeldPlace, HeldSlot] = {}
+        self.held: dict[carrying.HeldPlace, HeldSlot] = {}
+        """The slots with partners' commits."""
         self._handed_over: list[carrying.HeldPlace] = []
         """What the carrier that comes has said it holds."""
         self._unsent: list[tuple[msgspec.Struct, list[int]]] = []
@@ -96,7 +97,7 @@ class Carriage:
         self._partners.pop(partner, None)
         for key in [key for key in self._allowed if key[0] == partner]:
             del self._allowed[key]
-        for place in [place for place in self._held if place.partner == partner]:
+        for place in [place for place in self.held if place.partner == partner]:
             self._let_go(place)
         self._say(carrying.ForgetPartner(partner))
 
@@ -128,7 +129,7 @@ class Carriage:
         self._drop(order.partner, order.member)
         shelf, shim = self._keeper.shelf, self._keeper.ward(order.member).shim
         for place in self._places(order.partner, order.member):
-            slot = self._held.pop(place)
+            slot = self.held.pop(place)
             header = slot.header()
             if header is None or header.member != order.member:
                 os.close(slot.descriptor)
@@ -176,12 +177,12 @@ class Carriage:
 
     def copies(self, partner: KeeperId, member: MemberName) -> list[Copy]:
         """The whole commits that are held of a partner's member."""
-        headers = [self._held[place].header() for place in self._places(partner, member)]
+        headers = [self.held[place].header() for place in self._places(partner, member)]
         return [Copy(one.commit, Level.HELD, one.image_bytes) for one in headers if one is not None]
 
     def bytes(self, partner: KeeperId) -> int:
         """Of memory that is taken by what is held for a partner."""
-        return sum(slot.bytes for place, slot in self._held.items() if place.partner == partner)
+        return sum(slot.bytes for place, slot in self.held.items() if place.partner == partner)
 
     def stop(self) -> None:
         """The keeper ends in order, and its carrier with it."""
@@ -251,7 +252,7 @@ class Carriage:
             connection.send(known)
         for allowed in self._allowed.values():
             connection.send(allowed)
-        for place, slot in self._held.items():
+        for place, slot in self.held.items():
             if place not in handed_over:
                 connection.send(carrying.HoldCopySlot(place), [slot.descriptor])
         for place in handed_over:
@@ -266,9 +267,9 @@ class Carriage:
         _check(connection)
         if len(descriptors) != 1:
             raise KeeperError(f"one descriptor should have come, and {len(descriptors)} did")
-        if note.place in self._held:
+        if note.place in self.held:
             self._let_go(note.place)
-        self._held[note.place] = HeldSlot(descriptors[0])
+        self.held[note.place] = HeldSlot(descriptors[0])
         if connection is not self._carrier:
             self._handed_over.append(note.place)
 
@@ -280,7 +281,7 @@ class Carriage:
 
     def _tell_landed(self, place: carrying.HeldPlace) -> None:
         """A slot that a carrier brought from before this keeper: what is whole in it counts."""
-        header = self._held[place].header()
+        header = self.held[place].header()
         if header is not None and header.member == place.member:
             copy = Copy(header.commit, Level.HELD, header.image_bytes)
             self._keeper.tell(CopyLanded(place.partner, place.member, copy))
@@ -355,7 +356,7 @@ class Carriage:
         return None
 
     def _places(self, partner: KeeperId, member: MemberName) -> list[carrying.HeldPlace]:
-        return [place for place in self._held if (place.partner, place.member) == (partner, member)]
+        return [place for place in self.held if (place.partner, place.member) == (partner, member)]
 
     def _whole(self, partner: KeeperId, member: MemberName) -> bool:
         return bool(self.copies(partner, member))
@@ -365,7 +366,7 @@ class Carriage:
         self._say(carrying.DropMember(partner, member))
 
     def _let_go(self, place: carrying.HeldPlace) -> None:
-        os.close(self._held.pop(place).descriptor)
+        os.close(self.held.pop(place).descriptor)
 
 
 def _check(connection: Connection) -> None:
