@@ -12,12 +12,14 @@ from typing import Final
 
 import msgspec
 
-from goldthread.errors import PartnerError
-from goldthread.names import Epoch, KeeperId, MemberName, Span
+from goldthread.errors import PartnerError, UsageError
+from goldthread.names import Epoch, KeeperId, MemberName, Span, member_name
+from goldthread.wire.scrutiny import check_keeper_id, printable
 
 __all__ = ["LEASE_BYTES_MOST", "Lease", "decode_lease", "encode_lease"]
 
 LEASE_BYTES_MOST: Final = 4096
+_NUMBER_MOST: Final = 1 << 62
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -43,13 +45,19 @@ def encode_lease(lease: Lease) -> bytes:
 
 
 def decode_lease(record: bytes) -> Lease:
-    """Raises `PartnerError` where the bytes are no lease."""
+    """Raises `PartnerError` where the bytes are no lease. A store may hold what others have written there."""
     if len(record) > LEASE_BYTES_MOST:
         raise PartnerError(f"a lease of {len(record)} bytes is longer than the limit of {LEASE_BYTES_MOST}")
     try:
         lease = _decoder.decode(record)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise PartnerError(f"a lease could not be read: {error}") from error
-    if lease.epoch < 0 or lease.count < 0 or lease.span <= 0:
-        raise PartnerError("a lease with a negative epoch or count, or without a span, cannot be right")
+        member_name(lease.member)
+    except (msgspec.MsgspecError, UnicodeDecodeError, UsageError) as error:
+        raise PartnerError(f"a lease could not be read: {printable(str(error))}") from error
+    for keeper in (lease.origin, lease.owner):
+        if keeper is not None:
+            check_keeper_id(keeper)
+    if not (0 <= lease.epoch <= _NUMBER_MOST and 0 <= lease.count <= _NUMBER_MOST and 0 < lease.span <= _NUMBER_MOST):
+        raise PartnerError(
+            f"a lease under epoch {lease.epoch} with count {lease.count} and span {lease.span} cannot be right"
+        )
     return lease
