@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from enum import Enum
 from fractions import Fraction
 from itertools import combinations
-from math import comb, exp, expm1, sqrt
+from math import comb, exp, expm1, pow, sqrt
 
 import msgspec
 
@@ -125,9 +125,9 @@ def buddy_success(platform: Platform, buddies: Buddies, cost: float, life: float
     window = platform.downtime + platform.transfer
     if buddies is Buddies.TRIPLE:
         lost = 6 * rate**3 * life * (window + 2 * overlapped) ** 2
-        return max(1 - lost, 0.0) ** (platform.hosts / 3)
+        return pow(max(1 - lost, 0.0), platform.hosts / 3)
     window += platform.transfer if buddies is Buddies.BLOCKING else overlapped
-    return max(1 - 2 * rate**2 * life * window, 0.0) ** (platform.hosts / 2)
+    return pow(max(1 - 2 * rate**2 * life * window, 0.0), platform.hosts / 2)
 
 
 # What bonding again is worth
