@@ -169,10 +169,7 @@ def test_yield_without_a_lease_store_moves_the_member() -> None:
 def test_a_member_in_limbo_is_taken_over_by_its_holder() -> None:
     pair = Pair()
     pair.start()
-    while pair.iruka.view.phase is not Phase.LIMBO:
-        if pair.iruka.running is not None:
-            pair.iruka.end()
-        pair.run(0.5)
+    until_limbo(pair)
     pair.run(2)
     assert pair.kakashi.running is not None
     assert pair.iruka.view.phase is Phase.AWAY
@@ -252,9 +249,42 @@ def test_a_bond_ends_in_peace() -> None:
     pair.start()
     pair.iruka.tell(bond_events.BondEndAsked(3, KAKASHI))
     pair.run(2)
-    assert not pair.iruka.bonds and not pair.kakashi.bonds
+    assert pair.iruka.bonds[KAKASHI].ended and pair.kakashi.bonds[IRUKA].ended
     assert pair.iruka.view.owner_state is OwnerState.SEEKING and pair.iruka.until is None
     assert not pair.kakashi.held and pair.iruka.seal(4)
+
+
+def test_a_keeper_that_is_known_helps_in_an_emergency_and_a_person_confirms() -> None:
+    pair = Pair(terms=Terms(emergency=True))
+    pair.iruka.tell(bond_events.BondEndAsked(3, KAKASHI))
+    pair.run(1)
+    pair.start()
+    assert pair.iruka.view.holder is None
+    until_limbo(pair)
+    pair.run(3)
+    assert pair.kakashi.running is not None
+    for host in (pair.iruka, pair.kakashi):
+        assert any("an emergency bond" in text for text in host.alarms)
+    assert "in limbo" in pair.kakashi.bonds[IRUKA].emergency
+    pair.kakashi.tell(bond_events.BondConfirmed(4, IRUKA))
+    assert pair.kakashi.bonds[IRUKA].emergency == ""
+
+
+def test_no_emergency_bond_is_tied_where_the_terms_forbid_it() -> None:
+    pair = Pair(terms=Terms(emergency=False))
+    pair.iruka.tell(bond_events.BondEndAsked(3, KAKASHI))
+    pair.run(1)
+    pair.start()
+    until_limbo(pair)
+    pair.run(3)
+    assert pair.kakashi.running is None and pair.iruka.bonds[KAKASHI].ended
+
+
+def until_limbo(pair: Pair) -> None:
+    while pair.iruka.view.phase is not Phase.LIMBO:
+        if pair.iruka.running is not None:
+            pair.iruka.end()
+        pair.run(0.5)
 
 
 def test_an_older_life_of_a_partner_is_not_heard() -> None:

@@ -16,8 +16,10 @@ from goldthread.wire.leases import Lease
 __all__ = [
     "BeatAnswered",
     "BeatHeard",
+    "BondConfirmed",
     "BondEndAsked",
     "BondEvent",
+    "BondForgetAsked",
     "BondOver",
     "BondTied",
     "BundleFailed",
@@ -63,6 +65,20 @@ class TermsAsked(msgspec.Struct, frozen=True, tag=True):
 
 class BondEndAsked(msgspec.Struct, frozen=True, tag=True):
     """A user ends the bond, in peace."""
+
+    ticket: int
+    partner: KeeperId
+
+
+class BondConfirmed(msgspec.Struct, frozen=True, tag=True):
+    """A person agrees to a bond that was tied in an emergency."""
+
+    ticket: int
+    partner: KeeperId
+
+
+class BondForgetAsked(msgspec.Struct, frozen=True, tag=True):
+    """A user wants nothing kept of a keeper with which the bond is over."""
 
     ticket: int
     partner: KeeperId
@@ -255,6 +271,8 @@ BondEvent = (
     BondTied
     | TermsAsked
     | BondEndAsked
+    | BondConfirmed
+    | BondForgetAsked
     | BondOver
     | LinkUp
     | LinkLost

@@ -43,6 +43,10 @@ class BondRecord(msgspec.Struct, frozen=True):
     """Of this side's facts: it never decreases, also across keepers."""
     ending: bool = False
     """A user has ended it, and the partner does not know yet."""
+    ended: bool = False
+    """It is over: both still know each other's keys and terms, and nothing is held but in an emergency."""
+    emergency: str = ""
+    """Why it was tied with nobody asked; empty where a person tied it, or has confirmed it."""
 
 
 class HeldRecord(msgspec.Struct, frozen=True):

@@ -14,12 +14,14 @@ from goldthread.names import Epoch, Instant, KeeperId, MemberName, Span
 from goldthread.policy import Policy
 from goldthread.report import AlarmLevel, Contact, Guard, Phase
 from goldthread.rules import bond_orders, holding, orders, owning
+from goldthread.rules.bedside import Help, Offer, choose_helper
 from goldthread.rules.bond_orders import BondRecord, HeldRecord
 from goldthread.rules.facts import facts_for, shape_of
 from goldthread.rules.holding import Held
 from goldthread.rules.member import Member
 from goldthread.rules.partner import BondView, Partner
-from goldthread.terms import Consent, WithoutLeaseStore
+from goldthread.rules.placement import Candidate, rank_holders
+from goldthread.terms import Consent, Terms, WithoutLeaseStore
 
 __all__ = ["Bonds"]
 
@@ -79,7 +81,8 @@ class Bonds:
                 partner.silent_at = self.now
             if partner.is_up and self.now >= partner.due:
                 self.beat(partner)
-            if partner.record.ending and partner.is_up:
+            if partner.record.ending and partner.is_up and not partner.end_sent:
+                partner.end_sent = True
                 self.out.append(bond_orders.EndBond(partner.id, "its user ended the bond"))
 
     def settle(self) -> None:
@@ -133,25 +136,47 @@ class Bonds:
     # What the sides of a bond ask of it
 
     def choose_holder(self, member: Member) -> Partner | None:
-        """The partner that is to hold this member: heard, willing, with room; another failure domain first."""
-        needed = 0 if member.sealed is None else _SLOTS_HELD * member.sealed.bytes
+        """The partner that is to hold this member, among those that are heard."""
         fit = []
         for partner in self.partners.values():
-            facts = partner.facts
-            is_heard = facts is not None and partner.is_up and partner.contact(self.awake) is not Contact.SILENT
-            if facts is None or not is_heard or partner.record.ending or needed > facts.room:
-                continue
-            refusal = self.refusals.get(partner.id, {}).get(member.record.name)
-            if refusal is not None and self.now < refusal[1]:
-                continue
-            load = sum(1 for one in self.members.values() if one.record.holder == partner.id)
-            is_near = bool(self.label) and facts.label == self.label
-            fit.append((is_near, load, partner.id))
-        return self.partners[min(fit)[2]] if fit else None
+            facts, refusal = partner.facts, self.refusals.get(partner.id, {}).get(member.record.name)
+            is_asked_later = refusal is not None and self.now < refusal[1]
+            if facts is not None and self.can_hold(partner) and not is_asked_later:
+                load = sum(1 for one in self.members.values() if one.record.holder == partner.id)
+                fit.append(Candidate(partner.id, facts.label, facts.room, load))
+        ranked = rank_holders(fit, self.label, self.bytes_to_hold(member))
+        return self.partners[ranked[0].keeper] if ranked else None
+
+    def can_hold(self, partner: Partner) -> bool:
+        """Whether the partner may be asked to hold a member now."""
+        record = partner.record
+        is_heard = partner.is_up and partner.contact(self.awake) is not Contact.SILENT
+        return is_heard and not (record.ending or record.ended)
+
+    def choose_helper(self, member: Member) -> Help:
+        """Whom to ask for a member in limbo that nobody holds: keepers that are known, and willing in an emergency."""
+        offers = []
+        for partner in self.partners.values():
+            facts, mine = partner.facts, partner.record.mine
+            is_heard = partner.is_up and partner.contact(self.awake) is not Contact.SILENT
+            if facts is not None and is_heard and partner.record.ended and mine.emergency:
+                offers.append(Offer(partner.id, partner.name, facts.label, facts.terms, facts.room))
+        return choose_helper(offers, Terms(emergency=True), self.label, self.bytes_to_hold(member))
+
+    def tie_in_emergency(self, partner: Partner, reason: str) -> None:
+        """Bond again with a keeper that is known, with nobody asked: said until a person confirms or ends it."""
+        partner.record = msgspec.structs.replace(partner.record, ended=False, emergency=reason)
+        self.out.append(orders.Persist(partner.record))
+        text = f"an emergency bond with {partner.name} is tied: {reason}"
+        self.alarm(AlarmLevel.CRITICAL, f"{text}; `goldthread bond confirm {partner.name}` or `bond end` decides")
+
+    @staticmethod
+    def bytes_to_hold(member: Member) -> int:
+        return 0 if member.sealed is None else _SLOTS_HELD * member.sealed.bytes
 
     def guard_for(self, partner: Partner) -> Guard:
         """What keeps two lives apart where this partner holds a member."""
-        if partner.terms.takeover is Consent.NO or partner.record.ending:
+        if partner.terms.takeover is Consent.NO or partner.record.ending or partner.record.ended:
             return Guard.NONE
         if self.lease_store and partner.facts is not None and partner.facts.lease_store == self.lease_store:
             return Guard.LEASE
@@ -161,6 +186,8 @@ class Bonds:
 
     def room_for(self, partner: Partner, but: MemberName | None = None) -> int:
         """Bytes that are left of what is lent to a partner, one of its members not counted."""
+        if partner.record.ended and not partner.record.mine.emergency:
+            return 0
         taken = sum(
             _SLOTS_HELD * held.record.bytes
             for (owner, name), held in self.helds.items()

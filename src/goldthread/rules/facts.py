@@ -70,6 +70,7 @@ def _owned(bonds: Bonds, member: Member, partner: Partner) -> OwnedFact | None:
         else _guard(Guard.LEASE, True, bonds),
         newest=_newest(member) if given_up else None,
         bytes=0 if sealed is None else _rounded(sealed.bytes),
+        plea=partner.record.emergency != "",
         given_up=given_up,
         bundle=record.bundle,
     )

@@ -23,7 +23,7 @@ def on_tied(bonds: Bonds, event: bond_events.BondTied) -> None:
     known = bonds.partners.get(event.partner)
     if known is not None:
         known.record = msgspec.structs.replace(
-            known.record, name=event.name, mine=event.mine, theirs=event.theirs, ending=False
+            known.record, name=event.name, mine=event.mine, theirs=event.theirs, ending=False, ended=False, emergency=""
         )
         bonds.out.append(orders.Persist(known.record))
         return
@@ -51,35 +51,63 @@ def on_end_asked(bonds: Bonds, event: bond_events.BondEndAsked) -> None:
     partner.record = msgspec.structs.replace(partner.record, ending=True)
     bonds.out.append(orders.Persist(partner.record))
     if partner.is_up:
-        bonds.out.append(bond_orders.EndBond(partner.id, "its user ended the bond"))
         bonds.out.append(orders.Accept(event.ticket, f"the bond with {partner.name} ends"))
     else:
         text = f"{partner.name} is out of reach: the bond ends here now, and there when it is heard"
         bonds.out.append(orders.Accept(event.ticket, text))
 
 
-def on_over(bonds: Bonds, event: bond_events.BondOver) -> None:
-    partner = bonds.partners.pop(event.partner, None)
+def on_confirmed(bonds: Bonds, event: bond_events.BondConfirmed) -> None:
+    partner = bonds.partners.get(event.partner)
     if partner is None:
+        _refuse_unknown(bonds, event.ticket)
         return
-    for (owner, _), held in list(bonds.helds.items()):
-        if owner == event.partner:
-            holding.drop(bonds, held)
+    partner.record = msgspec.structs.replace(partner.record, emergency="")
+    bonds.out.append(orders.Persist(partner.record))
+    bonds.out.append(orders.Accept(event.ticket, f"the bond with {partner.name} is confirmed"))
+
+
+def on_forget_asked(bonds: Bonds, event: bond_events.BondForgetAsked) -> None:
+    partner = bonds.partners.get(event.partner)
+    if partner is None:
+        _refuse_unknown(bonds, event.ticket)
+    elif not (partner.record.ended or partner.record.ending):
+        hint = f"`goldthread bond end {partner.name}` first"
+        bonds.out.append(orders.Refuse(event.ticket, "UsageError", f"the bond with {partner.name} stands", hint))
+    else:
+        _drop_all(bonds, partner)
+        del bonds.partners[event.partner]
+        bonds.out.append(bond_orders.ForgetBond(event.partner))
+        bonds.out.append(orders.Accept(event.ticket, f"{partner.name} is not known here any more"))
+
+
+def on_over(bonds: Bonds, event: bond_events.BondOver) -> None:
+    partner = bonds.partners.get(event.partner)
+    if partner is None or partner.record.ended:
+        return
+    _drop_all(bonds, partner)
     for member in bonds.members.values():
         claimants = member.record.claimants
         if event.partner in claimants:
             bonds.set_time(member)
             member.persist(claimants=tuple(one for one in claimants if one != event.partner))
-    bonds.refusals.pop(event.partner, None)
-    bonds.out.append(bond_orders.ForgetBond(event.partner))
+    partner.record = msgspec.structs.replace(partner.record, ending=False, ended=True, emergency="")
+    bonds.out.append(orders.Persist(partner.record))
     bonds.alarm(AlarmLevel.NOTICE, f"the bond with {partner.name} is over: {event.text}")
+
+
+def _drop_all(bonds: Bonds, partner: Partner) -> None:
+    for (owner, _), held in list(bonds.helds.items()):
+        if owner == partner.id:
+            holding.drop(bonds, held)
+    bonds.refusals.pop(partner.id, None)
 
 
 def on_up(bonds: Bonds, event: bond_events.LinkUp) -> None:
     partner = bonds.partners.get(event.partner)
     if partner is None:
         return
-    partner.is_up = True
+    partner.is_up, partner.end_sent = True, False
     partner.sent.clear()
     partner.seen = 0
     partner.beats.forget()
@@ -258,6 +286,8 @@ HANDLERS: Final[dict[type, Callable[[Bonds, Any], None]]] = {
     bond_events.BondTied: on_tied,
     bond_events.TermsAsked: on_terms,
     bond_events.BondEndAsked: on_end_asked,
+    bond_events.BondConfirmed: on_confirmed,
+    bond_events.BondForgetAsked: on_forget_asked,
     bond_events.BondOver: on_over,
     bond_events.LinkUp: on_up,
     bond_events.LinkLost: on_lost,

@@ -69,7 +69,7 @@ def hear(bonds: Bonds, partner: Partner, fact: OwnedFact) -> None:
     partner.refused.pop(fact.member, None)
     own = bonds.members.get(fact.member)
     held = bonds.helds.get((partner.id, fact.member))
-    reason = _why_not(bonds, partner, fact)
+    reason = _why_not(bonds, partner, fact) or _why_over(bonds, partner, fact)
     if reason:
         if fact.hold:
             partner.refused[fact.member] = reason
@@ -109,6 +109,17 @@ def _why_not(bonds: Bonds, partner: Partner, fact: OwnedFact) -> str:
     if fact.hold and _SLOTS_HELD * fact.bytes > room:
         needed, lent = _SLOTS_HELD * fact.bytes / 2**20, room / 2**20
         return f"its copies need {needed:.1f} MiB, and {lent:.1f} MiB of what the terms lend are left"
+    return ""
+
+
+def _why_over(bonds: Bonds, partner: Partner, fact: OwnedFact) -> str:
+    """Why a keeper whose bond is over may not have this held; in an emergency a bond is tied by the terms."""
+    if not fact.hold or not partner.record.ended:
+        return ""
+    mine = partner.record.mine
+    if not fact.plea or not mine.emergency or mine.takeover is not Consent.YES:
+        return "the bond is over" if not fact.plea else f"the terms of {bonds.name} answer no emergencies"
+    bonds.tie_in_emergency(partner, f"{partner.name} asked for help with {fact.member}, which is in limbo there")
     return ""
 
 

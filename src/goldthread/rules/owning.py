@@ -63,16 +63,32 @@ def _choose_holder(bonds: Bonds, member: Member) -> None:
             _let_go(member, OwnerState.CLOSED)
         return
     partner = None if record.holder is None else bonds.partners.get(record.holder)
-    if record.holder is not None and (partner is None or partner.record.ending):
+    if record.holder is not None and (partner is None or partner.record.ending or partner.record.ended):
         _let_go(member, OwnerState.SEEKING)
     elif partner is not None:
         _watch_holder(bonds, member, partner)
     elif record.owner_state in (OwnerState.CLOSED, OwnerState.FENCED):
         _let_go(member, OwnerState.SEEKING)
     if member.record.holder is None:
-        chosen = bonds.choose_holder(member)
+        chosen = bonds.choose_holder(member) or _find_helper(bonds, member)
         if chosen is not None:
             _give_to(bonds, member, chosen)
+
+
+def _find_helper(bonds: Bonds, member: Member) -> Partner | None:
+    """At the bedside: a member in limbo that no partner holds, and a keeper that is known and willing."""
+    record = member.record
+    if record.phase is not Phase.LIMBO or not record.bundle or member.sealed is None:
+        return None
+    helper = bonds.choose_helper(member)
+    if helper.keeper is None:
+        if helper.reason != member.carry_failure:
+            member.carry_failure = helper.reason
+            member.alarm(AlarmLevel.NOTICE, f"nobody helps {record.name}: {helper.reason}")
+        return None
+    partner = bonds.partners[helper.keeper]
+    bonds.tie_in_emergency(partner, f"{record.name} is in limbo; {helper.reason}")
+    return partner
 
 
 def _watch_holder(bonds: Bonds, member: Member, partner: Partner) -> None:

@@ -49,6 +49,10 @@ class BondView(msgspec.Struct, frozen=True):
     room: int
     """Bytes that the partner has left for this keeper's copies."""
     ending: bool
+    ended: bool
+    """It is over, and its keeper is known still."""
+    emergency: str
+    """Why it was tied with nobody asked; empty where a person did, or has agreed."""
 
 
 class Partner:
@@ -75,6 +79,7 @@ class Partner:
         """When the next beat is sent."""
         self.promise_until = Instant(0)
         """Until when this keeper's promises to it bind."""
+        self.end_sent = False
         self.refused: dict[MemberName, str] = {}
         """The members of the partner that are not held, and why."""
 
@@ -163,4 +168,6 @@ class Partner:
             held=() if facts is None else facts.held,
             room=0 if facts is None else facts.room,
             ending=self.record.ending,
+            ended=self.record.ended,
+            emergency=self.record.emergency,
         )

@@ -60,6 +60,8 @@ class OwnedFact(msgspec.Struct, frozen=True):
     """The newest sealed commit at the time of writing; it alone does not make a new version."""
     bytes: int
     """Of the newest image."""
+    plea: bool
+    """It is in need: the speaker asks for it by the terms that the listener has for emergencies."""
     given_up: bool
     """No life of it runs or will run here: the listener may take it over as soon as it holds `newest`."""
     bundle: str
