@@ -252,6 +252,7 @@ class HeldThere(msgspec.Struct, frozen=True):
     """The newest whole one there."""
     behind: int | None
     """Steps sealed here and not held there; None where nothing is held there."""
+    guard: Guard
 
 
 class HeldReport(msgspec.Struct, frozen=True):

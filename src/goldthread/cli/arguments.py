@@ -37,16 +37,15 @@ class _Partner(click.ParamType[str]):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
         from click.shell_completion import CompletionItem
 
-        from goldthread.cli.asking import report_of
-        from goldthread.errors import GoldthreadError
-        from goldthread.local import Home, connect
+        from goldthread.keeper.journal import Journal
+        from goldthread.local import Home
 
-        try:
-            with connect(Home.default(), "command") as channel:
-                bonds = report_of(channel).bonds
-        except (GoldthreadError, OSError):
+        journal = Journal.look(Home.default().journal)
+        if journal is None:
             return []
-        return [CompletionItem(bond.name) for bond in bonds if bond.name.startswith(incomplete)]
+        names = [bond.name for bond in journal.bonds()]
+        journal.close()
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 class _Span(click.ParamType[Span]):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from goldthread.cli.screen import ago, amount, paint
 from goldthread.cli.terms import terms_rows
-from goldthread.report import BondReport, Contact, HeldReport, HeldThere, HolderState, KeeperReport
+from goldthread.report import BondReport, Contact, Guard, HeldReport, HeldThere, HolderState, KeeperReport
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["bond_table", "doubt_lines", "heading", "held_words", "price_lines", "terms_table"]
 
 _COLOURS: Final = {Contact.FRESH: "green", Contact.LATE: "yellow", Contact.SILENT: "red"}
+_GUARDS: Final = {Guard.NONE: "a person", Guard.LEASE: "the lease", Guard.PROMISE: "the promise"}
 _IN_DOUBT: Final = frozenset({HolderState.DOUBTING, HolderState.CLAIMING})
 
 
@@ -32,23 +33,21 @@ def heading(report: KeeperReport) -> str:
 
 
 def bond_table(report: KeeperReport) -> Table:
-    """One row for each bond: how fresh, what is held there, what is held here."""
+    """One row for each member that is held: by whom, where it runs, how far its copy is, and who takes it over."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("partner", "contact", "holds for us", "held here for it"):
-        table.add_column(column, overflow="fold")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for column in ("partner", "contact", "member", "runs", "held", "behind", "taken over by"):
+        table.add_column(column, justify="right" if column == "behind" else "left", overflow="fold")
     for bond in report.bonds:
-        contact = Text(_contact_words(bond), style=_COLOURS[bond.contact])
         here = [held for held in report.helds if held.partner == bond.partner]
-        table.add_row(
-            Text(bond.name),
-            contact,
-            Text(_lines(map(_there_words, bond.held_there))),
-            Text(_lines(map(_here_words, here))),
-        )
+        rows = [*map(_there_cells, bond.held_there), *map(_here_cells, here)] or [("-",) * 5]
+        contact = Text(_contact_words(bond), style=_COLOURS[bond.contact])
+        table.add_row(Text(bond.name), contact, *rows[0])
+        for cells in rows[1:]:
+            table.add_row("", "", *cells)
     return table
 
 
@@ -101,24 +100,18 @@ def _contact_words(bond: BondReport) -> str:
     return f"{bond.contact.value}, {ago(bond.heard_age)}"
 
 
-def _there_words(held: HeldThere) -> str:
-    if held.commit is None:
-        return f"{held.member}: nothing yet"
-    return f"{held.member} step {held.commit.commit.step}{_behind(held.behind)}"
+def _there_cells(held: HeldThere) -> tuple[str, ...]:
+    step = "nothing yet" if held.commit is None else f"step {held.commit.commit.step}"
+    return held.member, "here", step, _count(held.behind), _GUARDS[held.guard]
 
 
-def _here_words(held: HeldReport) -> str:
-    if held.commit is None:
-        return f"{held.member}: nothing yet"
-    return f"{held.member} step {held.commit.step}{_behind(held.behind)}"
+def _here_cells(held: HeldReport) -> tuple[str, ...]:
+    step = "nothing yet" if held.commit is None else f"step {held.commit.step}"
+    return held.member, "there", step, _count(held.behind), _GUARDS[held.guard]
 
 
-def _behind(steps: int | None) -> str:
-    return f" ({steps:,} behind)" if steps else ""
-
-
-def _lines(words: Iterable[str]) -> str:
-    return "\n".join(words) or "-"
+def _count(steps: int | None) -> str:
+    return "-" if steps is None else f"{steps:,}"
 
 
 def _and(names: Sequence[str]) -> str:

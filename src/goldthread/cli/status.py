@@ -193,15 +193,13 @@ def _table(members: Sequence[MemberReport]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("member", "vitals", "phase", "life", "sealed", "held", "deposited", "deaths"):
-        words = column in ("member", "vitals", "phase")
-        table.add_column(column, justify="left" if words else "right", no_wrap=words)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for column in ("member", "vitals", "life", "sealed step", "held step", "deposited step", "deaths"):
+        table.add_column(column, justify="left" if column in ("member", "vitals") else "right")
     for one in members:
         table.add_row(
             one.name,
-            Text("exposed" if one.exposed else one.vitals.value, style=_colour(one)),
-            one.phase.value,
+            Text(_vitals(one), style=_colour(one)),
             str(one.epoch),
             _cell(one.sealed, "" if one.sealed is None else ago(one.sealed.age)),
             _cell(one.held, one.holder),
@@ -212,7 +210,14 @@ def _table(members: Sequence[MemberReport]) -> Table:
 
 
 def _cell(copy: CommitReport | None, about: str) -> str:
-    return f"step {copy.commit.step}, {about}" if copy else "-"
+    return f"{copy.commit.step}, {about}" if copy else "-"
+
+
+def _vitals(member: MemberReport) -> str:
+    """In one word; of a member that has ended or is away that it is."""
+    if member.exposed:
+        return "exposed"
+    return member.phase.value if member.phase in (Phase.ENDED, Phase.AWAY) else member.vitals.value
 
 
 def _colour(member: MemberReport) -> str:

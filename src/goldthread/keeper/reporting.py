@@ -151,7 +151,13 @@ def bond_report(
         theirs=bond.theirs,
         room=bond.room,
         held_there=tuple(
-            HeldThere(view.name, view.owner_state, _report_held_there(view, moment), _behind(_newest(view), view.held))
+            HeldThere(
+                member=view.name,
+                state=view.owner_state,
+                commit=_report_held_there(view, moment),
+                behind=_behind(_newest(view), view.held),
+                guard=view.guard,
+            )
             for view in there
         ),
         price=estimate_price(
