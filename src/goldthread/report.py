@@ -319,7 +319,9 @@ class BondReport(msgspec.Struct, frozen=True):
     price: PriceReport
     ending: bool
     """It was ended here, and the partner does not know yet."""
-    emergency: str = ""
+    ended: bool
+    """It is over. Its keeper is known still, and may be turned to in an emergency."""
+    emergency: str
     """Why it was tied with nobody asked; empty where a person tied it, or has confirmed it."""
 
 

@@ -55,6 +55,8 @@ def bond(**changes: Any) -> BondReport:
         "held_there": (HeldThere(MemberName("walk"), OwnerState.BONDED, HELD, 2, Guard.LEASE),),
         "price": PRICE,
         "ending": False,
+        "ended": False,
+        "emergency": "",
     }
     return BondReport(**(facts | changes))
 
@@ -170,6 +172,13 @@ def test_each_bond_has_its_price_and_what_is_wrong_with_it() -> None:
         "kakashi: this bond is ended here; it is told as soon as it can be reached",
         "if kakashi died now: walk would go on without a copy on another host",
     ]
+
+
+def test_a_bond_that_is_over_is_told_as_such() -> None:
+    """Its keeper is known, and holds nothing."""
+    report = keeper(bonds=(bond(ended=True),))
+    assert heading(report).startswith("iruka has no bond")
+    assert price_lines(report) == ["the bond with kakashi is over; it is known still, for emergencies"]
 
 
 def test_a_doubted_member_is_shown_with_what_is_in_the_way() -> None:

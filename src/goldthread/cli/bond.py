@@ -10,7 +10,7 @@ import click
 from goldthread.cli.arguments import PARTNER, json_option
 from goldthread.cli.asking import ask_and_say, find_partner, report_of
 from goldthread.cli.bond_view import bond_table, doubt_lines, heading, price_lines, terms_table
-from goldthread.cli.screen import lasting, notice, print_json, print_table, progress
+from goldthread.cli.screen import notice, print_json, print_table, progress
 from goldthread.cli.terms import terms_from, terms_options, terms_words
 from goldthread.errors import KeeperError, UsageError
 from goldthread.local import Home, connect, reach_keeper
@@ -19,6 +19,7 @@ from goldthread.terms import Terms
 from goldthread.wire.bond_requests import (
     AcceptRequest,
     BondEndRequest,
+    BondForgetRequest,
     ConfirmRequest,
     Invited,
     InviteRequest,
@@ -51,7 +52,7 @@ def invite(**given: Any) -> int:
         answer, _ = channel.ask(InviteRequest(terms))
     if not isinstance(answer, Invited):
         raise KeeperError(f"the keeper gave an answer of another kind: {type(answer).__name__}")
-    notice(f"on the other host, once and within {lasting(answer.expires)}: goldthread bond accept CODE")
+    notice("on the other host, once and within ten minutes: goldthread bond accept CODE")
     notice(f"this host lends {terms_words(terms)}")
     click.echo(answer.code)
     return 0
@@ -84,10 +85,10 @@ def list_(as_json: bool) -> int:
         print_json({"id": report.id, "name": report.name, "bonds": report.bonds, "helds": report.helds})
         return 0
     click.echo(heading(report))
-    if report.bonds:
+    if any(not bond.ended for bond in report.bonds):
         print_table(bond_table(report))
-        for line in (*price_lines(report), *doubt_lines(report)):
-            click.echo(line)
+    for line in (*price_lines(report), *doubt_lines(report)):
+        click.echo(line)
     return 0
 
 
@@ -114,7 +115,8 @@ def terms(partner: str, **given: Any) -> int:
 def end(partner: str, yes: bool) -> int:
     """End a bond in peace.
 
-    Each side lets go of the copies that it held for the other.
+    Each side lets go of the copies that it held for the other. Both stay known to each other, for emergencies within
+    their terms; `goldthread bond forget` ends that too.
     """
     found = _partner(partner)
     if found.price.exposed and not yes:
@@ -123,6 +125,16 @@ def end(partner: str, yes: bool) -> int:
             raise UsageError(f"the bond is not ended without being asked: {loss}", hint="the option --yes does not ask")
         click.confirm(f"{loss}, and lets go of them. Go on?", abort=True, err=True)
     return ask_and_say(Home.default(), BondEndRequest(found.partner), f"the bond with {found.name} is ended")
+
+
+@bond.command(epilog="Example: goldthread bond forget kakashi")
+@click.argument("partner", type=PARTNER)
+def forget(partner: str) -> int:
+    """Keep nothing of a partner with which the bond is over.
+
+    Its key is forgotten, so that it is not turned to in an emergency, nor answered.
+    """
+    return ask_and_say(Home.default(), BondForgetRequest(_partner(partner).partner), f"{partner} is forgotten")
 
 
 @bond.command(epilog="Example: goldthread bond confirm kakashi")

@@ -21,13 +21,14 @@ _IN_DOUBT: Final = frozenset({HolderState.DOUBTING, HolderState.CLAIMING})
 
 def heading(report: KeeperReport) -> str:
     """The first line: is this host bonded?"""
-    if not report.bonds:
+    bonds = [bond for bond in report.bonds if not bond.ended]
+    if not bonds:
         return f"{report.name} has no bond: goldthread bond invite begins one"
-    silent = [bond.name for bond in report.bonds if bond.contact is Contact.SILENT]
-    names = _and([bond.name for bond in report.bonds])
+    silent = [bond.name for bond in bonds if bond.contact is Contact.SILENT]
+    names = _and([bond.name for bond in bonds])
     if not silent:
         return paint(f"{report.name} is bonded with {names}", "green")
-    if len(silent) == len(report.bonds):
+    if len(silent) == len(bonds):
         return paint(f"{report.name} is alone: {_and(silent)} {_are(silent)} silent", "red")
     return paint(f"{report.name} is bonded with {names}; {_and(silent)} {_are(silent)} silent", "yellow")
 
@@ -41,7 +42,7 @@ def bond_table(report: KeeperReport) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for column in ("partner", "contact", "member", "runs", "held", "behind", "taken over by"):
         table.add_column(column, justify="right" if column == "behind" else "left", overflow="fold")
-    for bond in report.bonds:
+    for bond in (bond for bond in report.bonds if not bond.ended):
         here = [held for held in report.helds if held.partner == bond.partner]
         rows = [*map(_there_cells, bond.held_there), *map(_here_cells, here)] or [("-",) * 5]
         contact = Text(_contact_words(bond), style=_COLOURS[bond.contact])
@@ -55,6 +56,9 @@ def price_lines(report: KeeperReport) -> list[str]:
     """For each bond what its partner's death would cost now, and what else a person should know of it."""
     lines = []
     for bond in report.bonds:
+        if bond.ended:
+            lines.append(f"the bond with {bond.name} is over; it is known still, for emergencies")
+            continue
         if bond.contact is not Contact.FRESH:
             lines.append(paint(f"{bond.name} is {bond.contact.value}: {bond.reason}", _COLOURS[bond.contact]))
         if bond.emergency:

@@ -80,7 +80,7 @@ def _report_member(keeper: Keeper, view: MemberView, bonds: Iterable[BondView], 
         held=_report_held_there(view, moment),
         guard=view.guard,
         vouched=_vouched(view, moment),
-        exposed=exposure(view, holder, bool(bonds)),
+        exposed=exposure(view, holder, any(not bond.ended for bond in bonds)),
     )
 
 
@@ -168,6 +168,8 @@ def bond_report(
             None,
         ),
         ending=bond.ending,
+        ended=bond.ended,
+        emergency=bond.emergency,
     )
 
 

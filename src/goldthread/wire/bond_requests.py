@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import msgspec
 
-from goldthread.names import KeeperId, MemberName, Span
+from goldthread.names import KeeperId, MemberName
 from goldthread.terms import Terms
 
 __all__ = [
     "AcceptRequest",
     "BondEndRequest",
+    "BondForgetRequest",
     "ConfirmRequest",
     "InviteRequest",
     "Invited",
@@ -32,9 +33,7 @@ class Invited(msgspec.Struct, frozen=True, tag=True):
     """From the keeper."""
 
     code: str
-    """One line, for one use."""
-    expires: Span
-    """How long it can be accepted."""
+    """One line, for one use within ten minutes."""
 
 
 class AcceptRequest(msgspec.Struct, frozen=True, tag=True):
@@ -50,6 +49,12 @@ class TermsRequest(msgspec.Struct, frozen=True, tag=True):
 
 
 class BondEndRequest(msgspec.Struct, frozen=True, tag=True):
+    partner: KeeperId
+
+
+class BondForgetRequest(msgspec.Struct, frozen=True, tag=True):
+    """Keep nothing of a keeper with which the bond is over: not even for emergencies."""
+
     partner: KeeperId
 
 

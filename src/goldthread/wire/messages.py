@@ -16,6 +16,7 @@ from goldthread.report import Ending, KeeperReport, LifeReport, Phase
 from goldthread.wire.bond_requests import (
     AcceptRequest,
     BondEndRequest,
+    BondForgetRequest,
     ConfirmRequest,
     Invited,
     InviteRequest,
@@ -325,6 +326,7 @@ ToKeeper = (
     | AcceptRequest
     | TermsRequest
     | BondEndRequest
+    | BondForgetRequest
     | ConfirmRequest
     | RekeyRequest
     | TakeoverRequest
