@@ -25,16 +25,17 @@ import msgspec
 from goldthread.errors import KeeperError, PartnerError
 from goldthread.local import Home
 from goldthread.names import KeeperId
-from goldthread.wire.scrutiny import check_keeper_id
+from goldthread.wire.scrutiny import check_keeper_id, printable
 
 if TYPE_CHECKING:
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec
     from OpenSSL import SSL, crypto
 
-__all__ = ["Keys", "Partner", "fingerprint_at", "fingerprint_of"]
+__all__ = ["Keys", "Partner", "certificate_at", "fingerprint_at", "fingerprint_of", "write_whole"]
 
 _ID_BYTES: Final = 16
+_NAME_LENGTH: Final = 100
 _BEGIN: Final = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
 _END: Final = datetime.datetime(9999, 12, 31, tzinfo=datetime.UTC)
 _CERTIFICATE_BYTES_MOST: Final = 4096
@@ -65,12 +66,17 @@ def fingerprint_of(certificate: bytes) -> bytes:
     return hashlib.sha256(certificate).digest()
 
 
-def fingerprint_at(connection: SSL.Connection) -> bytes:
-    """Of the certificate that the other side has proved; the handshake is done."""
+def certificate_at(connection: SSL.Connection) -> bytes:
+    """In DER: what the other side has proved; the handshake is done."""
     certificate = connection.get_peer_certificate(as_cryptography=True)
     if certificate is None:
         raise PartnerError("the other side has shown no certificate")
-    return fingerprint_of(_der(certificate))
+    return _der(certificate)
+
+
+def fingerprint_at(connection: SSL.Connection) -> bytes:
+    """Of the certificate that the other side has proved."""
+    return fingerprint_of(certificate_at(connection))
 
 
 def _no_stranger(fingerprint: bytes) -> bool:
@@ -82,7 +88,7 @@ class Keys:
 
     def __init__(self, home: Home, name: str = "") -> None:
         self.home = home
-        self.name = name or os.environ.get("GOLDTHREAD_NAME") or socket.gethostname()
+        self.name = printable(name or os.environ.get("GOLDTHREAD_NAME") or socket.gethostname())[:_NAME_LENGTH]
         """For people; not unique."""
         self.me = self._identity()
 
@@ -130,7 +136,7 @@ class Keys:
         """
         if not partner.certificates or max(map(len, partner.certificates)) > _CERTIFICATE_BYTES_MOST:
             raise PartnerError(f"{partner.name} has no certificate that could be pinned")
-        _write_whole(self._partner_file(partner.keeper), msgspec.json.encode(partner))
+        write_whole(self._partner_file(partner.keeper), msgspec.json.encode(partner))
 
     def unpin(self, keeper: KeeperId) -> None:
         self._partner_file(keeper).unlink(missing_ok=True)
@@ -188,7 +194,7 @@ class Keys:
     def _identity(self) -> KeeperId:
         path = self.home.path / "id"
         if not path.exists():
-            _write_whole(path, f"{secrets.token_hex(_ID_BYTES)}\n".encode())
+            write_whole(path, f"{secrets.token_hex(_ID_BYTES)}\n".encode())
         try:
             return check_keeper_id(path.read_text("ascii", "replace").strip())
         except PartnerError as error:
@@ -207,7 +213,7 @@ def _pair_at(path: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
     from cryptography.hazmat.primitives.asymmetric import ec
 
     if not path.exists():
-        _write_whole(path, _new_pair())
+        write_whole(path, _new_pair())
     text = path.read_bytes()
     try:
         key = serialization.load_pem_private_key(text, None)
@@ -263,19 +269,20 @@ def _read_partner(path: Path) -> Partner | None:
         return None
 
 
-def _write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """Write a file for its user alone; after a crash it is whole or not there."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(descriptor, content)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    beside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise KeeperError(f"{path} cannot be written: {error.strerror}") from error

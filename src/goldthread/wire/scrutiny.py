@@ -22,6 +22,7 @@ _ID_DIGITS: Final = 32
 _ID_SIGNS: Final = frozenset("0123456789abcdef")
 _NAME_LENGTH: Final = 100
 _TEXT_LENGTH: Final = 500
+_REASON_LENGTH: Final = 4096
 _MEMBERS_MOST: Final = 10_000
 _NUMBER_MOST: Final = 1 << 62
 _DIGEST_LENGTH: Final = 128
@@ -97,7 +98,7 @@ def _check_facts(facts: bonds.Facts) -> None:
         _check_number(held.member, held.epoch)
         _check_commit(held.member, held.commit)
         _check_text("a bundle's digest", held.bundle, _DIGEST_LENGTH)
-        _check_text("its refusal", held.refused, _TEXT_LENGTH)
+        _check_text("its refusal", held.refused, _REASON_LENGTH)
 
 
 def _check_terms(terms: Terms) -> None:

@@ -1,0 +1,135 @@
+"""Accept an invitation: reach the inviter, see that it is the one of the code, say the secret, and pin each other.
+
+The secret is sent only to the keeper whose fingerprint stands in the code, so nobody between the two can take it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from goldthread.errors import GoldthreadError, PartnerError, PartnerUnreachable, UsageError
+from goldthread.keeper.acquaintances import Acquaintances
+from goldthread.keeper.call import Call
+from goldthread.keeper.keys import Partner
+from goldthread.keeper.link import Disowned, Stranger
+from goldthread.names import Span, milliseconds, seconds
+from goldthread.terms import Terms
+from goldthread.wire.addresses import ADDRESSES_MOST
+from goldthread.wire.bonds import AcceptInvitation, Greeting, InvitationAccepted
+from goldthread.wire.invitation import Invitation
+
+__all__ = ["Acceptance", "check_newcomer"]
+
+_ROUNDS: Final = 2
+"""An inviter that could not be reached may have been starting; one that broke off may have agreed already."""
+_PAUSE: Final = milliseconds(500)
+_ANSWERED: Final = seconds(10)
+
+Tied = Callable[[Partner, Terms, Terms], None]
+"""Called with the new partner, the terms of this side and those of the other."""
+
+
+def check_newcomer(known: Acquaintances, greeting: Greeting, fingerprint: bytes) -> None:
+    """Raises `PartnerError` where a bond with this keeper cannot be."""
+    keys = known.keys
+    if greeting.keeper == keys.me or fingerprint == keys.fingerprint:
+        raise PartnerError(
+            "a keeper cannot be bonded with itself",
+            hint="is the home of one a copy of the other's? Remove the copy's files `id` and `keys`",
+        )
+    pinned = keys.partner(greeting.keeper)
+    if pinned is not None and fingerprint not in pinned.fingerprints:
+        raise PartnerError(
+            f"a third host claims to be {pinned.name}: it has that identity, and not that key",
+            hint=f"if {pinned.name} was made anew, end the old bond on both sides first: goldthread bond end",
+        )
+    owner = keys.partner_of(fingerprint)
+    if owner is not None and owner.keeper != greeting.keeper:
+        raise PartnerError(f"it has the key of {owner.name} and says that it is another keeper, {greeting.name}")
+
+
+class Acceptance:
+    """`tied` is called when both sides have pinned each other, else `failed`; one of them, once."""
+
+    def __init__(
+        self,
+        known: Acquaintances,
+        invitation: Invitation,
+        terms: Terms,
+        tied: Tied,
+        failed: Callable[[GoldthreadError], None],
+    ) -> None:
+        self._known = known
+        self._invitation = invitation
+        self._terms = terms
+        self._tied = tied
+        self._failed = failed
+        self._attempts = 0
+        self._greeting: Greeting | None = None
+        self._over = False
+        self._reasons: dict[str, str] = {}
+        self._call: Call
+        if invitation.fingerprint == known.keys.fingerprint:
+            raise UsageError("a keeper cannot be bonded with itself", hint="accept the code on the other host")
+        self._context = known.keys.context(server=False, stranger=lambda shown: shown == invitation.fingerprint)
+        self._next()
+
+    def _next(self) -> None:
+        self._greeting = None
+        self._attempts += 1
+        addresses = self._invitation.addresses
+        self._call = Call(
+            self._known.keeper.loop,
+            addresses[(self._attempts - 1) % len(addresses)],
+            self._context,
+            self._known.greeting(),
+            checked=self._check,
+            greeted=self._on_greeted,
+            heard=self._on_heard,
+            gone=self._on_gone,
+        )
+
+    def _check(self, fingerprint: bytes) -> None:
+        if fingerprint != self._invitation.fingerprint:
+            raise Stranger("another keeper answers there")
+
+    def _on_greeted(self, greeting: Greeting) -> None:
+        check_newcomer(self._known, greeting, self._invitation.fingerprint)
+        self._greeting = greeting
+        if self._call.link is not None:
+            self._call.link.say(AcceptInvitation(self._invitation.secret, self._terms))
+            self._call.link.end_unless(lambda: self._over, _ANSWERED, "it did not answer")
+
+    def _on_heard(self, message: Any) -> None:
+        link, greeting = self._call.link, self._greeting
+        if not isinstance(message, InvitationAccepted) or link is None or greeting is None:
+            raise PartnerError(f"it said {type(message).__name__} where an answer was due")
+        addresses = tuple(dict.fromkeys([self._call.address, *greeting.addresses]))[:ADDRESSES_MOST]
+        partner = Partner(greeting.keeper, greeting.name, addresses, (link.certificate,))
+        self._known.keys.pin(partner)
+        self._over = True
+        link.finish(PartnerUnreachable("the invitation was used"))
+        self._tied(partner, self._terms, message.terms)
+
+    def _on_gone(self, error: PartnerError) -> None:
+        if self._over:
+            return
+        if isinstance(error, Disowned):
+            error = PartnerError(
+                "the invitation is open no more: it was used, or expired after ten minutes, or its keeper began anew",
+                hint="ask for a new code: goldthread bond invite",
+            )
+        elif isinstance(error, PartnerUnreachable | Stranger):
+            self._reasons[self._call.address] = str(error)
+            count = len(self._invitation.addresses)
+            if self._attempts < _ROUNDS * count:
+                pause = _PAUSE if self._attempts % count == 0 else Span(0)
+                self._known.keeper.loop.after(pause, self._next)
+                return
+            error = PartnerUnreachable(
+                f"the inviter cannot be reached: {'; '.join(self._reasons.values())}",
+                hint="does its keeper run, and does a firewall let its port through? `goldthread bond invite` names it",
+            )
+        self._over = True
+        self._failed(error)
