@@ -20,7 +20,9 @@ from goldthread.rules.member import Member
 from goldthread.rules.rotation import SlotChoice
 from goldthread.sim import faults, labour
 from goldthread.sim.__main__ import main
-from goldthread.sim.checkers import Calm, Checker, Heals, Kept, NeverBack, OneWriter, Whole
+from goldthread.sim.checker import Checker
+from goldthread.sim.checkers import Kept, NeverBack, OneWriter, Whole
+from goldthread.sim.healing import Calm, Heals
 from goldthread.sim.scenario import run_seed
 
 SEEDS = 1_000
@@ -28,9 +30,10 @@ SHARES = 10
 REGRESSIONS = Path(__file__).with_name("regressions.txt")
 
 
-def seeds_that_failed_once() -> list[int]:
-    lines = REGRESSIONS.read_text().splitlines()
-    return [int(line.split()[0]) for line in lines if line and not line.startswith("#")]
+def seeds_that_failed_once() -> list[tuple[int, int]]:
+    """Each with the number of its keepers."""
+    lines = (line.split() for line in REGRESSIONS.read_text().splitlines() if line and not line.startswith("#"))
+    return [(int(words[0]), int(words[1])) for words in lines]
 
 
 @pytest.mark.parametrize("share", range(SHARES))
@@ -39,9 +42,9 @@ def test_every_promise_is_kept_in_a_thousand_worlds(share: int) -> None:
     assert {seed: text for seed, text in broken.items() if text} == {}
 
 
-@pytest.mark.parametrize("seed", seeds_that_failed_once())
-def test_what_failed_once_does_not_fail_again(seed: int) -> None:
-    assert run_seed(seed).broken == ""
+@pytest.mark.parametrize(("seed", "keepers"), seeds_that_failed_once())
+def test_what_failed_once_does_not_fail_again(seed: int, keepers: int) -> None:
+    assert run_seed(seed, keepers).broken == ""
 
 
 def start_over_silently(self: Choice, copies: Any) -> None:
@@ -128,15 +131,15 @@ def test_a_seed_that_fails_is_named_and_told(
     """The command exits 1, names the seed, and tells the end of its story."""
     monkeypatch.setattr(patience, "_come_due", never_come_due)
     failing = next(seed for seed in range(200) if run_seed(seed).broken)
-    assert main(["--seeds", "1", "--first", str(failing)]) == 1
+    assert main(["--seeds", "1", "--first", str(failing), "--keepers", "1"]) == 1
     told = capsys.readouterr()
-    assert f"seed {failing}: Heals: " in told.err
-    assert f"--seed {failing} --story" in told.err
+    assert f"seed {failing}, 1 keepers: Heals: " in told.err
+    assert f"--seed {failing} --keepers 1 --story" in told.err
     assert "1 seeds failed" in told.out
 
 
 def test_a_seed_can_be_told_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--seed", "3", "--story"]) == 0
+    assert main(["--seed", "3", "--keepers", "1", "--story"]) == 0
     assert "every promise was kept" in capsys.readouterr().out
-    assert main(["--seeds", "2", "--json"]) == 0
+    assert main(["--seeds", "2", "--keepers", "1", "--json"]) == 0
     assert '"failed": []' in capsys.readouterr().out

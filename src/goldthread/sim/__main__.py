@@ -1,4 +1,4 @@
-"""`python -m goldthread.sim --seeds N`: run fault seeds against the promises, and name those that break one."""
+"""`python -m goldthread.sim --seeds N --keepers K`: run seeds of faults, and tell how a promise is broken."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable
+from functools import partial
 from multiprocessing import get_context
 from typing import Final
 
-from goldthread.sim.scenario import Outcome, run_seed
+from goldthread.sim.scenario import ALL, Omitted, Outcome, draw_keepers, run_seed
+from goldthread.sim.shrink import shrink
 from goldthread.sim.story import Story
 
 __all__ = ["main"]
@@ -23,24 +25,30 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=1000, help="how many seeds to run")
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--seed", type=int, help="run this one alone")
+    parser.add_argument("--keepers", type=int, default=0, help="how many hosts; drawn for each seed where not said")
     parser.add_argument("--story", action="store_true", help="with --seed: tell all that happens")
     parser.add_argument("--jobs", type=int, default=1, help="processes to share the work")
     parser.add_argument("--json", action="store_true", help="say the outcome as JSON")
     chosen = parser.parse_args(arguments)
     if chosen.seed is not None and chosen.story:
-        outcome = run_seed(chosen.seed, teller=Story(_say))
+        outcome = run_seed(chosen.seed, chosen.keepers or draw_keepers(chosen.seed), teller=Story(_say))
         _say(f"seed {outcome.seed}: {outcome.broken or 'every promise was kept'}")
         return 1 if outcome.broken else 0
     seeds = [chosen.seed] if chosen.seed is not None else range(chosen.first, chosen.first + chosen.seeds)
-    return _report(_run_all(seeds, chosen.jobs), as_json=chosen.json)
+    return _report(_run_all(seeds, chosen.keepers, chosen.jobs), as_json=chosen.json)
 
 
-def _run_all(seeds: Iterable[int], jobs: int) -> Iterable[Outcome]:
+def _run(keepers: int, seed: int) -> Outcome:
+    return run_seed(seed, keepers or draw_keepers(seed))
+
+
+def _run_all(seeds: Iterable[int], keepers: int, jobs: int) -> Iterable[Outcome]:
+    run = partial(_run, keepers)
     if jobs == 1:
-        yield from map(run_seed, seeds)
+        yield from map(run, seeds)
         return
     with get_context("spawn").Pool(jobs) as pool:
-        yield from pool.imap(run_seed, seeds, chunksize=50)
+        yield from pool.imap(run, seeds, chunksize=20)
 
 
 def _report(outcomes: Iterable[Outcome], *, as_json: bool) -> int:
@@ -51,21 +59,30 @@ def _report(outcomes: Iterable[Outcome], *, as_json: bool) -> int:
         handled += outcome.handled
         if outcome.broken:
             failed.append(outcome)
-            _note(f"seed {outcome.seed}: {outcome.broken}")
+            _note(f"seed {outcome.seed}, {outcome.keepers} keepers: {outcome.broken}")
         if seeds % _SHOWN_EVERY == 0:
             _note(f"{seeds} seeds, {handled} events, {len(failed)} failed")
     if as_json:
-        broken = [{"seed": outcome.seed, "broken": outcome.broken} for outcome in failed]
+        broken = [{"seed": one.seed, "keepers": one.keepers, "broken": one.broken} for one in failed]
         _say(json.dumps({"seeds": seeds, "events": handled, "failed": broken}))
     else:
         _say(f"{seeds} seeds, {handled} events: " + (f"{len(failed)} seeds failed" if failed else "every promise kept"))
     if failed and not as_json:
-        _tell_end(failed[0].seed)
+        _tell_short(min(failed, key=lambda outcome: outcome.handled))
     return 1 if failed else 0
 
 
-def _tell_end(seed: int) -> None:
-    """The last lines of the story of a seed that failed."""
+def _tell_short(found: Outcome) -> None:
+    """The end of the story of a seed that failed, with only what it fails by."""
+    omitted = shrink(found)
+    left = [drawn - len(without) for drawn, without in zip(found.drawn, omitted.numbers(), strict=True)]
+    head = f"seed {found.seed}, {found.keepers} keepers, with {left[0]} faults, {left[1]} members and {left[2]} bonds"
+    whole = f"the whole with --seed {found.seed} --keepers {found.keepers} --story"
+    for line in (f"the end of {head}; {whole}:", *_last_lines(found, omitted)):
+        _note(line)
+
+
+def _last_lines(found: Outcome, omitted: Omitted = ALL) -> list[str]:
     lines: list[str] = []
 
     def remember(line: str) -> None:
@@ -73,11 +90,10 @@ def _tell_end(seed: int) -> None:
         del lines[:-_TOLD_LINES]
 
     try:
-        run_seed(seed, teller=Story(remember))
+        run_seed(found.seed, found.keepers, omitted=omitted, teller=Story(remember))
     except Exception as error:
         lines.append(f"the rules raised {type(error).__name__}: {error}")
-    for line in (f"the end of seed {seed}; the whole with --seed {seed} --story:", *lines):
-        _note(line)
+    return lines
 
 
 def _note(line: str) -> None:

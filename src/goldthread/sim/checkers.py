@@ -1,113 +1,82 @@
-"""What must hold whatever happens: one class for each promise of the design that one host can keep.
+"""What must hold of states, whatever happens: one class for each promise of the design about commits and lives.
 
-A checker watches the world through a few hooks and raises `Broken` when its promise is broken. It compares what the
-rules decided with what is physically there, never with what the rules believe.
+What must hold of whole worlds (calm, healing, the price) stands in `healing.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final
 
-from goldthread.names import CommitId, Epoch, MemberName, seconds
-from goldthread.report import AlarmLevel, Ending, EndingKind, Phase
+from goldthread.names import CommitId, Epoch, KeeperId, MemberName, seconds
 from goldthread.rules import orders
-from goldthread.sim.things import CHUNKS, File, Program, Slot, Store, newest_whole, token
+from goldthread.rules.bond_orders import HeldRecord
+from goldthread.sim.checker import Checker
+from goldthread.sim.things import File, Program, Slot, Store, Work, newest_whole
 
 if TYPE_CHECKING:
-    from goldthread.sim.world import Home, World
+    from goldthread.sim.carrier import Berth
+    from goldthread.sim.host import Host
+    from goldthread.sim.place import Place
 
-__all__ = ["Broken", "Calm", "Checker", "Heals", "Kept", "NeverBack", "OneWriter", "Whole", "all_checkers", "hooks"]
+__all__ = ["Kept", "NeverBack", "OneFault", "OneWriter", "Whole"]
 
-_KILL = 9
-_LONG_SILENCE = seconds(30)
-"""What was silent for as long before is not judged within the quiet at the end."""
+_NOTHING: Final = (Epoch(0), None)
+_SETTLED: Final = seconds(3)
+"""What was well for so long could be asked."""
 
-
-class Broken(Exception):
-    """A promise was broken."""
-
-
-class Checker:
-    """The hooks, all of which do nothing here."""
-
-    def __init__(self) -> None:
-        self.world: World
-
-    def broken(self, text: str) -> Broken:
-        return Broken(f"{type(self).__name__}: {text}")
-
-    def before_order(self, order: Any) -> None:
-        """An order is about to be carried out."""
-
-    def before_write(self, home: Home, program: Program, slot: Slot) -> None:
-        """A program is about to open a slot for its next commit."""
-
-    def after_seal(self, home: Home, program: Program, commit: CommitId) -> None:
-        """A program sealed a commit."""
-
-    def after_death(self, home: Home, program: Program, ending: Ending) -> None:
-        """A process is gone."""
-
-    def on_restore(self, home: Home, program: Program, admit: orders.Admit, store: Store | None) -> None:
-        """A program was admitted, and restores what it was given."""
-
-    def after_free(self, home: Home, freed: list[Slot]) -> None:
-        """Slots were freed."""
-
-    def after_trim(self, home: Home, removed: list[File]) -> None:
-        """Deposits were removed."""
-
-    def after_loss(self, home: Home) -> None:
-        """The journal was lost, or the member was forgotten: what was promised of its past is void."""
-
-    def at_end(self) -> None:
-        """Faults have stopped, and the time to heal is over."""
+Line = tuple[Epoch, CommitId | None]
+"""The present life and what it was restored from: newer commits of older lives were given up."""
 
 
-def hooks(checkers: Iterable[Checker], name: str) -> tuple[Callable[..., None], ...]:
-    """The hook of this name of each checker that looks there at all."""
-    idle = getattr(Checker, name)
-    return tuple(getattr(checker, name) for checker in checkers if getattr(type(checker), name) is not idle)
+def of_line(stores: Iterable[Store], line: Line) -> CommitId | None:
+    """The newest whole commit among these that was not given up."""
+    epoch, restored = line
+    return newest_whole(
+        store
+        for store in stores
+        if store.commit is not None
+        and (store.commit.epoch >= epoch or (restored is not None and store.commit <= restored))
+    )
 
 
 class Whole(Checker):
     """A restore gives exactly one sealed commit, or says that there is none."""
 
     def __init__(self) -> None:
-        self._sealed: set[tuple[MemberName, int]] = set()
+        self._sealed: set[int] = set()
 
-    def after_seal(self, home: Home, program: Program, commit: CommitId) -> None:
-        self._sealed.add((home.name, token(commit)))
+    def after_seal(self, place: Place, program: Program, commit: CommitId) -> None:
+        self._sealed.add(place.work.token(commit))
 
-    def on_restore(self, home: Home, program: Program, admit: orders.Admit, store: Store | None) -> None:
+    def on_restore(self, place: Place, program: Program, admit: orders.Admit, store: Store | None) -> None:
         if admit.copy is None:
             return
         if store is None:
-            raise self.broken(f"{home.name} is to restore {admit.copy.commit}, which is not there")
-        wanted = token(admit.copy.commit)
-        if store.chunks != [wanted] * CHUNKS:
-            raise self.broken(f"{home.name} restores {store.chunks}, which is not {admit.copy.commit}")
-        if (home.name, wanted) not in self._sealed:
-            raise self.broken(f"{home.name} restores {admit.copy.commit}, which was never sealed")
+            raise self.broken(f"{place.name} is to restore {admit.copy.commit}, which is not there")
+        if store.chunks != place.work.chunks(admit.copy.commit):
+            raise self.broken(f"{place.name} restores {store.chunks}, which is not {admit.copy.commit}")
+        if store.chunks[0] not in self._sealed:
+            raise self.broken(f"{place.name} restores {admit.copy.commit}, which was never sealed")
 
 
 class Kept(Checker):
     """The newest whole commit is never overwritten, freed or trimmed before a newer one is whole."""
 
     def __init__(self) -> None:
-        self._line: dict[MemberName, tuple[Epoch, CommitId | None]] = {}
-        """The present life and what it was restored from: newer commits of older lives were given up."""
+        self._lines: dict[Work, Line] = {}
+        self._owners: dict[Work, Host] = {}
 
-    def on_restore(self, home: Home, program: Program, admit: orders.Admit, store: Store | None) -> None:
-        self._line[home.name] = (admit.epoch, None if admit.copy is None else admit.copy.commit)
+    def on_restore(self, place: Place, program: Program, admit: orders.Admit, store: Store | None) -> None:
+        self._lines[place.work] = (admit.epoch, None if admit.copy is None else admit.copy.commit)
+        self._owners[place.work] = place.host
 
-    def after_loss(self, home: Home) -> None:
-        self._line.pop(home.name, None)
+    def after_loss(self, place: Place) -> None:
+        self._lines.pop(place.work, None)
 
-    def before_write(self, home: Home, program: Program, slot: Slot) -> None:
-        if slot.pins:
-            raise self.broken(f"{home.name} writes into a slot that is being read")
+    def before_write(self, place: Place, program: Program, slot: Slot) -> None:
+        if slot.is_read:
+            raise self.broken(f"{place.name} writes into a slot that is being read")
         lost = slot.commit
         if lost is None:
             return
@@ -115,173 +84,180 @@ class Kept(Checker):
             if other.commit is not None and other.commit.sequence > lost.sequence:
                 return
         if slot.whole:
-            raise self.broken(f"{home.name} overwrites {lost}, and no newer commit is sealed")
+            raise self.broken(f"{place.name} overwrites {lost}, and no newer commit is sealed")
 
-    def after_free(self, home: Home, freed: list[Slot]) -> None:
-        lost = self._newest(home, freed)
+    def after_free(self, place: Place, freed: list[Slot]) -> None:
+        lost = of_line(freed, self._line(place.work))
         if lost is None:
             return
-        left = newest_whole([*self.world.shelf.get(home.name, ()), *home.vault.values()])
+        left = newest_whole(self._stores(place))
         if left is None or left < lost:
-            raise self.broken(f"{lost} of {home.name} was freed, and the newest whole commit is {left}")
+            raise self.broken(f"{lost} of {place.name} was freed, and the newest whole commit is {left}")
 
-    def after_trim(self, home: Home, removed: list[File]) -> None:
-        lost = self._newest(home, removed)
-        left = newest_whole(home.vault.values())
+    def after_trim(self, place: Place, removed: list[File]) -> None:
+        lost = of_line(removed, self._line(place.work))
+        left = newest_whole(place.vault.values())
         if lost is not None and (left is None or left < lost):
-            raise self.broken(f"{lost} of {home.name} was removed from the vault, which is left with {left}")
+            raise self.broken(f"{lost} of {place.name} was removed from the vault, which is left with {left}")
 
-    def _newest(self, home: Home, stores: Iterable[Store]) -> CommitId | None:
-        """The newest whole commit among these that was not given up."""
-        epoch, restored = self._line.get(home.name, (Epoch(0), None))
-        return newest_whole(
-            store
-            for store in stores
-            if store.commit is not None
-            and (store.commit.epoch >= epoch or (restored is not None and store.commit <= restored))
-        )
+    def before_landing(self, host: Host, berth: Berth, slot: Slot) -> None:
+        if slot.whole and slot.commit == berth.newest:
+            raise self.broken(f"{slot.commit} is the newest that {host.name} holds, and is overwritten")
+
+    def after_drop(self, host: Host, berth: Berth) -> None:
+        if berth.work is None:
+            return
+        lost = of_line(berth.slots, self._line(berth.work))
+        left = newest_whole(self._everywhere(berth.work))
+        if lost is not None and (left is None or left < lost):
+            raise self.broken(f"{host.name} lets {lost} of {berth.work.name} go, and the newest whole is {left}")
+
+    def _line(self, work: Work) -> Line:
+        return self._lines.get(work, _NOTHING)
+
+    def _stores(self, place: Place) -> Iterator[Store]:
+        """Where a commit may be that stands for one of this place: elsewhere, if the newest life is elsewhere."""
+        if self._owners.get(place.work, place.host) is place.host:
+            yield from place.shelf
+            yield from place.vault.values()
+        else:
+            yield from self._everywhere(place.work)
+
+    def _everywhere(self, work: Work) -> Iterator[Store]:
+        for place in self.world.places(work):
+            yield from place.slots()
+            yield from place.vault.values()
+        for host in self.world.hosts.values():
+            for berth in host.carrier.berths.values():
+                if berth.work is work:
+                    yield from berth.slots
 
 
 class OneWriter(Checker):
-    """At most one life of a member makes progress."""
+    """At most one life of a member makes progress, wherever it is; what an older one made comes in nowhere."""
 
     def __init__(self) -> None:
-        self._newest: dict[MemberName, Epoch] = {}
+        self._newest: dict[Work, Epoch] = {}
+        self._taken: dict[tuple[Host, Work], Epoch] = {}
+        """The newest life of which a commit was taken in, by holder."""
 
-    def on_restore(self, home: Home, program: Program, admit: orders.Admit, store: Store | None) -> None:
-        for other in home.programs:
+    def on_restore(self, place: Place, program: Program, admit: orders.Admit, store: Store | None) -> None:
+        for other in place.programs:
             if other is not program and other.epoch is not None and not other.left:
-                raise self.broken(f"life {admit.epoch} of {home.name} begins, and life {other.epoch} still lives")
-        self._newest[home.name] = admit.epoch
+                raise self.broken(f"life {admit.epoch} of {place.name} begins, and life {other.epoch} still lives")
+        self._newest[place.work] = max(admit.epoch, self._newest.get(place.work, Epoch(0)))
 
-    def after_loss(self, home: Home) -> None:
-        self._newest.pop(home.name, None)
+    def after_loss(self, place: Place) -> None:
+        self._newest.pop(place.work, None)
+        for key in [key for key in self._taken if key[1] is place.work]:
+            del self._taken[key]
 
-    def after_seal(self, home: Home, program: Program, commit: CommitId) -> None:
-        newest = self._newest.get(home.name, Epoch(0))
+    def after_seal(self, place: Place, program: Program, commit: CommitId) -> None:
+        newest = self._newest.get(place.work, Epoch(0))
         if commit.epoch < newest:
-            raise self.broken(f"life {commit.epoch} of {home.name} sealed a commit, and life {newest} exists")
+            raise self.broken(f"life {commit.epoch} of {place.name} sealed a commit, and life {newest} exists")
+
+    def after_landing(self, host: Host, slot: Slot, commit: CommitId) -> None:
+        newest = self._taken.get((host, slot.work), Epoch(0))
+        if commit.epoch < newest:
+            raise self.broken(f"{host.name} takes in {commit} of {slot.work.name}, and has had life {newest}")
+        self._taken[host, slot.work] = commit.epoch
+
+
+class OneFault(Checker):
+    """The loss of one host costs at most what was not held; nothing, where it was waited for that it is held."""
+
+    def __init__(self) -> None:
+        self._landed: dict[Work, CommitId] = {}
+        """The newest commit that was ever whole at a holder."""
+
+    def after_loss(self, place: Place) -> None:
+        self._landed.pop(place.work, None)
+
+    def after_landing(self, host: Host, slot: Slot, commit: CommitId) -> None:
+        before = self._landed.get(slot.work)
+        if before is None or commit > before:
+            self._landed[slot.work] = commit
+
+    def after_wait(self, place: Place, commit: CommitId) -> None:
+        landed = self._landed.get(place.work)
+        if landed is None or landed < commit:
+            raise self.broken(f"a wait until {commit} of {place.name} is held is over, and {landed} is held")
+
+    def on_restore(self, place: Place, program: Program, admit: orders.Admit, store: Store | None) -> None:
+        """What a holder that can be asked has whole is not passed over."""
+        chosen = None if admit.copy is None else admit.copy.commit
+        floor = place.host.journal.members[place.name].floor
+        if " since " in admit.reason:
+            return
+        for host in self.world.hosts.values():
+            if host is place.host or not host.is_well(_SETTLED):
+                continue
+            if not self.world.network.is_well(place.host, host, _SETTLED):
+                continue
+            for berth in host.carrier.berths.values():
+                held = newest_whole(berth.slots) if berth.work is place.work else None
+                if held is not None and held.epoch >= floor and (chosen is None or held > chosen):
+                    raise self.broken(f"{place.name} goes on from {chosen}, and {host.name} holds {held}")
 
 
 class NeverBack(Checker):
-    """Epochs never decrease, and no life silently starts over or from an older commit than it could."""
+    """Epochs and held steps never decrease, and no life silently starts over or from an older commit than it could."""
 
     def __init__(self) -> None:
-        self._epochs: dict[MemberName, Epoch] = {}
-        self._admitted: dict[MemberName, Epoch] = {}
-        self._floors: dict[MemberName, Epoch] = {}
-        self._line: dict[MemberName, tuple[Epoch, CommitId | None]] = {}
+        self._epochs: dict[Place, Epoch] = {}
+        self._floors: dict[Place, Epoch] = {}
+        self._admitted: dict[Work, Epoch] = {}
+        self._lines: dict[Work, Line] = {}
+        self._held: dict[tuple[Host, KeeperId, MemberName], CommitId] = {}
 
-    def after_loss(self, home: Home) -> None:
-        for known in (self._epochs, self._admitted, self._floors, self._line):
-            known.pop(home.name, None)
+    def after_loss(self, place: Place) -> None:
+        self._epochs.pop(place, None)
+        self._floors.pop(place, None)
+        self._admitted.pop(place.work, None)
+        self._lines.pop(place.work, None)
 
-    def before_order(self, order: Any) -> None:
-        if isinstance(order, orders.Persist) and isinstance(order.record, orders.MemberRecord):
-            record = order.record
-            if record.epoch < self._epochs.get(record.name, 0):
-                raise self.broken(f"the epoch of {record.name} went back to {record.epoch}")
-            if record.floor > self._floors.get(record.name, 0) and not self.world.homes[record.name].asked_fresh:
-                raise self.broken(f"{record.name} is to start over from life {record.floor}, and nobody asked for it")
-            self._epochs[record.name] = record.epoch
-            self._floors[record.name] = record.floor
+    def before_order(self, host: Host, order: Any) -> None:
+        if not isinstance(order, orders.Persist):
+            return
+        record = order.record
+        if isinstance(record, orders.MemberRecord):
+            self._look_at(host.places[record.name], record)
+        elif isinstance(record, HeldRecord) and record.commit is not None:
+            key = (host, record.partner, record.member)
+            if key in self._held and record.commit < self._held[key]:
+                raise self.broken(f"{host.name} held {self._held[key]} of {record.member}, and now {record.commit}")
+            self._held[key] = record.commit
 
-    def on_restore(self, home: Home, program: Program, admit: orders.Admit, store: Store | None) -> None:
-        if admit.epoch <= self._admitted.get(home.name, 0):
-            raise self.broken(f"life {admit.epoch} of {home.name} was admitted a second time")
-        best = self._best(home)
+    def _look_at(self, place: Place, record: orders.MemberRecord) -> None:
+        if record.epoch < self._epochs.get(place, 0):
+            raise self.broken(f"the epoch of {record.name} went back to {record.epoch}")
+        if record.floor > self._floors.get(place, 0) and not place.work.asked_fresh:
+            raise self.broken(f"{record.name} is to start over from life {record.floor}, and nobody asked for it")
+        self._epochs[place] = record.epoch
+        self._floors[place] = record.floor
+
+    def on_restore(self, place: Place, program: Program, admit: orders.Admit, store: Store | None) -> None:
+        work = place.work
+        if admit.epoch <= self._admitted.get(work, 0):
+            raise self.broken(f"life {admit.epoch} of {place.name} was admitted a second time")
+        best = self._best(place)
         chosen = None if admit.copy is None else admit.copy.commit
-        if chosen is None and self._known(home) is not None:
-            raise self.broken(f"{home.name} starts over silently, and {self._known(home)} had been sealed")
+        if chosen is None and self._known(place) is not None:
+            raise self.broken(f"{place.name} starts over silently, and {self._known(place)} had been sealed")
         if best is not None and (chosen is None or chosen < best) and " since " not in admit.reason:
-            raise self.broken(f"{home.name} goes on from {chosen} without a word, and {best} is whole")
-        self._admitted[home.name] = admit.epoch
-        self._line[home.name] = (admit.epoch, chosen)
+            raise self.broken(f"{place.name} goes on from {chosen} without a word, and {best} is whole")
+        self._admitted[work] = admit.epoch
+        self._lines[work] = (admit.epoch, chosen)
 
-    def _known(self, home: Home) -> CommitId | None:
+    def _known(self, place: Place) -> CommitId | None:
         """The newest commit in the journal that counts."""
-        record = self.world.records[home.name]
+        record = place.host.journal.members[place.name]
         known = [commit for commit in (record.newest, record.deposited) if commit is not None]
         return max((commit for commit in known if commit.epoch >= record.floor), default=None)
 
-    def _best(self, home: Home) -> CommitId | None:
-        epoch, restored = self._line.get(home.name, (Epoch(0), None))
-        stores: list[Store] = [*self.world.shelf.get(home.name, ()), *home.vault.values()]
-        return newest_whole(
-            store
-            for store in stores
-            if store.commit is not None
-            and store.commit.epoch >= self._floors.get(home.name, 0)
-            and (store.commit.epoch >= epoch or (restored is not None and store.commit <= restored))
-        )
-
-
-class Calm(Checker):
-    """No healthy program is ended, and no life is given up, without a cause outside the rules."""
-
-    def before_order(self, order: Any) -> None:
-        if isinstance(order, orders.Announce) and order.ending is not None and order.ending.kind is EndingKind.HANG:
-            return
-        if not isinstance(order, orders.SignalProgram) or order.signal != _KILL:
-            return
-        home = self.world.homes[order.member]
-        record = self.world.records.get(order.member)
-        if record is None or home.asked_stop:
-            return
-        if record.told is EndingKind.NOT_STARTED:
-            return
-        for program in home.programs:
-            if (program.started or program.epoch) == order.epoch and not program.hung:
-                raise self.broken(f"life {order.epoch} of {home.name} is killed, and it is well: {record.reason}")
-
-
-class Heals(Checker):
-    """Within a bounded time after faults stop, every member runs, or rests for a reason that is true."""
-
-    def __init__(self) -> None:
-        self._deaths: dict[MemberName, int] = {}
-        self._lost: set[MemberName] = set()
-
-    def after_death(self, home: Home, program: Program, ending: Ending) -> None:
-        self._deaths[home.name] = self._deaths.get(home.name, 0) + 1
-
-    def before_order(self, order: Any) -> None:
-        if isinstance(order, orders.Refuse) and order.error == "NothingToRestore":
-            self._lost |= set(self.world.homes)
-        if isinstance(order, orders.Alarm) and order.level is AlarmLevel.CRITICAL and order.member is not None:
-            self._deaths.setdefault(order.member, 0)
-
-    def at_end(self) -> None:
-        machine = self.world.machine
-        if machine is None:
-            raise self.broken("there is no keeper")
-        for home in self.world.homes.values():
-            view = machine.view(home.name)
-            if view is not None:
-                self._check(home, view.phase, view.supervised, view.reason)
-
-    def _check(self, home: Home, phase: Phase, supervised: bool, reason: str) -> None:
-        unjudged = self.world.policy.hang_beats
-        explained = _LONG_SILENCE / self.world.policy.hang_factor
-        is_there = any(
-            not program.hung or program.beats < unjudged or program.gap > explained for program in home.programs
-        )
-        if phase in (Phase.RUNNING, Phase.STARTING):
-            if not is_there:
-                raise self.broken(f"{home.name} is {phase.value}, and no program of it lives: {reason}")
-        elif phase is Phase.LIMBO:
-            spent = self._deaths.get(home.name, 0) + self.world.keeper_deaths > home.budget.restarts
-            if not (spent or home.name in self._lost or not home.can_start or "could not be started" in reason):
-                raise self.broken(f"{home.name} is in limbo, and its budget is not spent: {reason}")
-        elif phase is Phase.DOWN:
-            if supervised:
-                raise self.broken(f"{home.name} is down, and nobody starts it again: {reason}")
-        elif phase is Phase.STUCK and not supervised:
-            if not any(program.hung for program in home.programs):
-                raise self.broken(f"{home.name} is stuck, and its program is well: {reason}")
-        elif phase is not Phase.ENDED:
-            raise self.broken(f"{home.name} is still {phase.value}: {reason}")
-
-
-def all_checkers() -> list[Checker]:
-    return [Whole(), Kept(), OneWriter(), NeverBack(), Calm(), Heals()]
+    def _best(self, place: Place) -> CommitId | None:
+        floor = self._floors.get(place, 0)
+        stores: list[Store] = [*place.shelf, *place.vault.values()]
+        usable = (store for store in stores if store.commit is not None and store.commit.epoch >= floor)
+        return of_line(usable, self._lines.get(place.work, _NOTHING))

@@ -4,52 +4,96 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from goldthread.names import Instant, MemberName, Span, Step, milliseconds, seconds
 from goldthread.policy import Budget, Policy
 from goldthread.report import Phase
-from goldthread.rules import events
 from goldthread.rules.machine import Machine
-from goldthread.sim.checkers import Broken, Checker, all_checkers
-from goldthread.sim.faults import FAULTS, Fault
-from goldthread.sim.world import Home, World
+from goldthread.sim.bond_faults import BOND_FAULTS, take_over_if_lost
+from goldthread.sim.checker import Broken, Checker
+from goldthread.sim.checkers import Kept, NeverBack, OneFault, OneWriter, Whole
+from goldthread.sim.clock import Clock
+from goldthread.sim.faults import FAULTS, Fault, forget, lose_journal
+from goldthread.sim.healing import BoundedPrice, Calm, Heals
+from goldthread.sim.host import Host
+from goldthread.sim.place import Place
+from goldthread.sim.things import Work
+from goldthread.sim.world import Teller, World
+from goldthread.terms import Consent, Terms, WithoutLeaseStore
 
-__all__ = ["Outcome", "run_seed"]
+__all__ = ["ALL", "Omitted", "Outcome", "all_checkers", "draw_keepers", "run_seed"]
 
 _MS: Final = milliseconds(1)
 _FAULTS_SPAN: Final = seconds(40)
 _QUIET_SPAN: Final = seconds(40)
 _USER_LOOKS: Final = seconds(3)
+_KEEPERS: Final = (2, 2, 2, 2, 3, 3, 3, 4, 5, 8, 24)
+_NAMES: Final = ("walk", "tide", "moss", "fern", "dune", "reef")
+
+Faults = Sequence[tuple[Fault, int]]
+
+_BONDED_FAULTS: Final[Faults] = (*((fault, weight) for fault, weight in FAULTS if fault not in (forget, lose_journal)),
+                                 *BOND_FAULTS)  # fmt: skip
+
+
+class Omitted(msgspec.Struct, frozen=True):
+    """What a world goes without of all that was drawn for it, by number: so a failing seed becomes a short story."""
+
+    faults: frozenset[int] = frozenset()
+    works: frozenset[int] = frozenset()
+    bonds: frozenset[int] = frozenset()
+
+    def numbers(self) -> tuple[frozenset[int], frozenset[int], frozenset[int]]:
+        return (self.faults, self.works, self.bonds)
+
+
+ALL: Final = Omitted()
+"""Nothing is left out."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
     """What one seed came to."""
 
     seed: int
+    keepers: int
     handled: int
     """Calls of `Machine.handle`."""
     digest: str
     """The same for the same seed, on any machine."""
     broken: str
     """The promise that was broken, in words; empty where all were kept."""
+    drawn: tuple[int, int, int]
+    """How many faults, works and bonds were drawn."""
+
+
+def all_checkers() -> list[Checker]:
+    return [Whole(), Kept(), OneWriter(), OneFault(), BoundedPrice(), NeverBack(), Calm(), Heals()]
+
+
+def draw_keepers(seed: int) -> int:
+    """How many keepers the world of this seed has, where nobody says."""
+    return Random(f"keepers of {seed}").choice(_KEEPERS)
 
 
 def run_seed(
     seed: int,
+    keepers: int = 1,
     *,
     checkers: Callable[[], list[Checker]] = all_checkers,
     machine: type[Machine] = Machine,
-    faults: Sequence[tuple[Fault, int]] = FAULTS,
-    teller: Callable[[Instant, str, Any], None] | None = None,
+    faults: Faults | None = None,
+    omitted: Omitted = ALL,
+    teller: Teller | None = None,
 ) -> Outcome:
     """Run one seed to its end, or to the first broken promise."""
     random = Random(~seed)
     world = World(seed, _draw_policy(random), checkers(), machine, teller)
+    scenario = _Scenario(world, random, keepers, omitted)
     try:
-        _run(world, random, faults)
+        scenario.run((FAULTS if keepers == 1 else _BONDED_FAULTS) if faults is None else faults)
         broken = ""
     except Broken as finding:
         broken = str(finding)
@@ -57,7 +101,7 @@ def run_seed(
         broken = f"the rules raised {type(error).__name__}: {error}"
         if teller is not None:
             raise
-    return Outcome(seed, world.handled, world.digest(), broken)
+    return Outcome(seed, keepers, world.handled, world.digest(), broken, tuple(scenario.drawn))  # type: ignore[arg-type]
 
 
 def _draw_policy(random: Random) -> Policy:
@@ -74,51 +118,143 @@ def _draw_policy(random: Random) -> Policy:
         deposit_retry=seconds(2),
         vault_keep=random.choice((2, 3)),
         slots_per_member=random.choice((2, 3, 3)),
+        partner_grace=seconds(4),
+        freeze_most=seconds(6),
     )
 
 
-def _run(world: World, random: Random, faults: Sequence[tuple[Fault, int]]) -> None:
-    for number in range(random.choice((1, 1, 2))):
-        home = _draw_home(random, MemberName(("walk", "tide")[number]))
-        world.homes[home.name] = home
-        _begin(world, random, home)
-    homes = list(world.homes.values())
-    start = world.now
-    chosen = random.choices([fault for fault, _ in faults], [weight for _, weight in faults], k=random.randint(1, 12))
-    for fault in chosen:
-        world.after(random.uniform(0.02, 1) * _FAULTS_SPAN, fault, world, random.choice(homes))
-    world.run(Instant(start + _FAULTS_SPAN))
-    world.quiet = True
-    world.tell("faults stop")
-    world.run(Instant(world.now + _QUIET_SPAN))
-    world.run(Instant(max(world.now, world.keeper_since + _QUIET_SPAN)))
-    for checker in world.checkers:
-        checker.at_end()
+class _Scenario:
+    """Draws a world and lets it happen. What is omitted is drawn all the same, so that the rest stays as it was."""
+
+    def __init__(self, world: World, random: Random, keepers: int, omitted: Omitted) -> None:
+        self._world = world
+        self._random = random
+        self._keepers = keepers
+        self._omitted = omitted
+        self._works: list[Work] = []
+        self.drawn = [0, 0, 0]
+
+    def run(self, faults: Faults) -> None:
+        world = self._world
+        hosts = self._draw_hosts()
+        if len(hosts) > 1:
+            self._draw_bonds(hosts)
+        self._draw_works(hosts)
+        start = world.now
+        self._draw_faults(faults, hosts)
+        world.run(Instant(start + _FAULTS_SPAN))
+        world.quiet = True
+        world.tell("faults stop")
+        for host in hosts:
+            if not host.is_lost:
+                host.come_up()
+        world.run(Instant(world.now + _QUIET_SPAN))
+        world.run(Instant(max(world.now, *(host.keeper_since + _QUIET_SPAN for host in hosts), 0)))
+        for checker in world.checkers:
+            checker.at_end()
+
+    # Hosts and bonds
+
+    def _draw_hosts(self) -> list[Host]:
+        world, random = self._world, self._random
+        if self._keepers == 1:
+            return [world.add_host(Clock())]
+        store = "store" if random.random() < 0.7 else ""
+        policy = world.policy
+        most = 1_000_000 * policy.clock_margin // (2 * max(policy.promise, policy.lease)) * 9 // 10
+        hosts = []
+        for number in range(self._keepers):
+            clock = Clock(Span(random.randint(0, 86_400) * seconds(1)), random.randint(-most, most))
+            hosts.append(world.add_host(clock, store, f"room {number % 2}" if random.random() < 0.5 else ""))
+        return hosts
+
+    def _draw_bonds(self, hosts: list[Host]) -> None:
+        """A circle, and a few bonds across it."""
+        random, count = self._random, len(hosts)
+        pairs = [(number, (number + 1) % count) for number in range(count if count > 2 else 1)]
+        pairs += [(random.randrange(count), random.randrange(count)) for _ in range(random.randint(0, count - 2))]
+        for number, (one, other) in enumerate(pairs):
+            terms = [self._draw_terms(), self._draw_terms()]
+            self.drawn[2] += 1
+            if number not in self._omitted.bonds and one != other:
+                hosts[one].tie(hosts[other], *terms)
+                hosts[other].tie(hosts[one], *reversed(terms))
+
+    def _draw_terms(self) -> Terms:
+        random = self._random
+        return Terms(
+            memory=1 << 20 if random.random() < 0.05 else 4 << 30,
+            takeover=random.choice((Consent.YES,) * 8 + (Consent.ASK, Consent.NO)),
+            without_lease_store=random.choice((WithoutLeaseStore.HOLD, WithoutLeaseStore.YIELD)),
+        )
+
+    # Members
+
+    def _draw_works(self, hosts: list[Host]) -> None:
+        random = self._random
+        for number in range(random.choice((1, 1, 2)) if len(hosts) == 1 else random.randint(1, len(hosts))):
+            work = _draw_work(random, number)
+            host = hosts[0] if len(hosts) == 1 else random.choice(hosts)
+            is_taken = work.name in host.places
+            self.drawn[1] += 1
+            is_supervised = work.plain or random.random() < 0.75
+            if number not in self._omitted.works and not is_taken:
+                self._works.append(work)
+                _begin(host.place(work), is_supervised)
+
+    # Faults
+
+    def _draw_faults(self, faults: Faults, hosts: list[Host]) -> None:
+        random = self._random
+        count = random.randint(1, 12 if len(hosts) == 1 else 10 + 2 * len(hosts))
+        chosen = random.choices([fault for fault, _ in faults], [weight for _, weight in faults], k=count)
+        for number, fault in enumerate(chosen):
+            at = random.uniform(0.02, 1) * _FAULTS_SPAN
+            self.drawn[0] += 1
+            if self._works:
+                work = random.choice(self._works)
+                host = hosts[0] if len(hosts) == 1 else random.choice(hosts)
+                if number not in self._omitted.faults:
+                    host.after(at, self._strike, fault, work, host)
+
+    def _strike(self, fault: Fault, work: Work, host: Host) -> None:
+        """Where the member is on this host, or else where it lives."""
+        place = host.places.get(work.name)
+        if self._world.quiet:
+            return
+        if place is None or place.work is not work:
+            places = list(self._world.places(work))
+            place = next((one for one in places if one.programs), places[0])
+        fault(place)
 
 
-def _draw_home(random: Random, name: MemberName) -> Home:
-    home = Home(name, Span(random.choice((60, 150, 400)) * _MS))
-    home.budget = Budget(random.choice((1, 3, 5)), seconds(60))
-    home.plain = random.random() < 0.04
+def _draw_work(random: Random, number: int) -> Work:
+    name = MemberName(_NAMES[number] if number < len(_NAMES) else f"work{number}")
+    work = Work(name, number, Span(random.choice((60, 150, 400)) * _MS))
+    work.budget = Budget(random.choice((1, 3, 5)), seconds(60))
+    work.plain = random.random() < 0.04
     if random.random() < 0.2:
-        home.goal = Step(random.randint(5, 300))
-    return home
+        work.goal = Step(random.randint(5, 300))
+    return work
 
 
-def _begin(world: World, random: Random, home: Home) -> None:
+def _begin(place: Place, is_supervised: bool) -> None:
     """Its user starts the member: under `run`, or by hand. Who starts by hand also looks after it."""
-    if home.plain or random.random() < 0.75:
-        world.give(events.RunAsked(world.ticket(), home.name, home.budget))
+    if is_supervised:
+        place.host.run(place)
     else:
-        world.labour.start_program(home, None)
-        world.after(_USER_LOOKS, _look_after, world, home)
+        place.host.labour.start_program(place, None)
+    if not is_supervised or len(place.host.world.hosts) > 1:
+        place.host.world.after(_USER_LOOKS, _look_after, place, is_supervised)
 
 
-def _look_after(world: World, home: Home) -> None:
-    """Whoever starts a program by hand starts it again when it is down."""
-    machine = world.machine
-    view = None if machine is None else machine.view(home.name)
-    if view is not None and view.phase is Phase.DOWN and not home.programs:
-        world.tell(f"the user starts {home.name} again")
-        world.labour.start_program(home, None)
-    world.after(_USER_LOOKS, _look_after, world, home)
+def _look_after(place: Place, is_supervised: bool) -> None:
+    """Whoever starts a program by hand starts it again when it is down; who sees a host lost decides what then."""
+    machine = place.host.machine
+    view = None if machine is None else machine.view(place.name)
+    if not is_supervised and view is not None and view.phase is Phase.DOWN and not place.programs:
+        place.host.tell(f"the user starts {place.name} again")
+        place.host.labour.start_program(place, None)
+    if place.host.world.quiet:
+        take_over_if_lost(place)
+    place.host.world.after(_USER_LOOKS, _look_after, place, is_supervised)

@@ -1,4 +1,5 @@
-"""The story of a run as prose: one line for each event, order and stroke of fate. Beats and ticks are left out."""
+"""The story of a run as prose: one line for each event, order and stroke of fate. Beats, ticks and renewals
+are left out."""
 
 from __future__ import annotations
 
@@ -12,13 +13,16 @@ import msgspec
 from goldthread.names import CommitId, Instant
 from goldthread.report import Ending
 from goldthread.rules import events, orders
-from goldthread.rules.bond_orders import BondRecord, HeldRecord
+from goldthread.rules.bond_events import BeatAnswered, BeatHeard, LeaseGranted
+from goldthread.rules.bond_orders import AnswerBeat, BondRecord, HeldRecord, SendBeat, SwapLease, Vouch
 from goldthread.rules.events import Copy
 
 __all__ = ["Story", "phrase"]
 
 _SIGNS = {"world": "**", "event": " >", "order": "    <"}
-_DULL = (events.Ticked, events.ProgramBeat)
+_DULL = (
+    events.Ticked, events.ProgramBeat, BeatHeard, BeatAnswered, SendBeat, AnswerBeat, LeaseGranted, SwapLease, Vouch,
+)  # fmt: skip
 
 
 def phrase(thing: Any) -> str:
@@ -82,8 +86,8 @@ class Story:
         self._write = write
         self._dull = dull
 
-    def __call__(self, now: Instant, kind: str, thing: Any) -> None:
+    def __call__(self, now: Instant, where: str, kind: str, thing: Any) -> None:
         if isinstance(thing, _DULL) and not self._dull:
             return
         text = thing if isinstance(thing, str) else phrase(thing)
-        self._write(f"{now / 1e9:9.3f} {_SIGNS[kind]} {text}")
+        self._write(f"{now / 1e9:9.3f} {where + ' ' if where else ''}{_SIGNS[kind]} {text}")

@@ -1,0 +1,222 @@
+"""What may strike between hosts, and what users do there. Each fault is a function of one member's place on one host;
+`BOND_FAULTS` says how often each is chosen where there is more than one host."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from goldthread.names import Span, milliseconds, seconds
+from goldthread.rules.bond_events import BondEndAsked, HoldAsked, TakeoverAsked, TermsAsked
+from goldthread.sim.faults import Fault, flip, kill_again_and_again
+from goldthread.sim.host import Host
+from goldthread.sim.place import Place
+from goldthread.terms import Consent, Terms
+
+__all__ = ["BOND_FAULTS", "take_over_if_lost"]
+
+_MS: Final = milliseconds(1)
+
+
+def _anyone(place: Place) -> Host:
+    """This host or one of its partners."""
+    host = place.host
+    return host.world.hosts[host.random.choice([host.me, *sorted(host.partners)])]
+
+
+def _partner(place: Place) -> Host | None:
+    host = place.host
+    return host.world.hosts[host.random.choice(sorted(host.partners))] if host.partners else None
+
+
+def _span(place: Place, least: float, most: float) -> Span:
+    return seconds(place.host.random.uniform(least, most))
+
+
+# Hosts
+
+
+def lose_host(place: Place) -> None:
+    """A host goes down, and comes up again."""
+    _lose(_anyone(place), _span(place, 0.5, 25))
+
+
+def lose_host_of_member(place: Place) -> None:
+    _lose(place.host, _span(place, 3, 25))
+
+
+def lose_host_for_good(place: Place) -> None:
+    """A host goes down and stays so. One such blow is enough."""
+    host = _anyone(place)
+    if all(not other.is_lost for other in host.world.hosts.values()):
+        host.is_lost = True
+        _lose(host, seconds(0))
+
+
+def _lose(host: Host, span: Span) -> None:
+    if host.is_up:
+        host.go_down()
+        if not host.is_lost:
+            host.world.after(span, host.come_up)
+
+
+def lose_power(place: Place) -> None:
+    """Both hosts of a bond go down together, as with one socket."""
+    for host in {place.host, _anyone(place)}:
+        _lose(host, _span(place, 1, 8))
+
+
+def kill_carrier(place: Place) -> None:
+    host = _anyone(place)
+    host.tell("the carrier dies")
+    host.carrier.die()
+
+
+def flip_held(place: Place) -> None:
+    """Bits flip in what a host holds for others."""
+    host = _anyone(place)
+    held = [slot for berth in host.carrier.berths.values() for slot in berth.slots if slot.commit is not None]
+    flip(place, held)
+
+
+# The network
+
+
+def cut(place: Place) -> None:
+    """The two sides of a bond do not hear each other."""
+    other, span = _partner(place), _span(place, 0.3, 20)
+    if other is not None:
+        place.host.tell(f"the link to {other.name} is cut for {span / 1e9:.1f} s")
+        place.host.world.network.cut(place.host, other, span)
+        place.host.world.network.cut(other, place.host, span)
+
+
+def cut_one_way(place: Place) -> None:
+    other, span = _partner(place), _span(place, 0.3, 20)
+    if other is not None:
+        sides = [place.host, other]
+        place.host.random.shuffle(sides)
+        sides[0].tell(f"nothing comes through to {sides[1].name} for {span / 1e9:.1f} s")
+        place.host.world.network.cut(sides[0], sides[1], span)
+
+
+def isolate(place: Place) -> None:
+    """A host hears nobody, and perhaps not even the lease store."""
+    host, span = _anyone(place), _span(place, 0.3, 20)
+    is_total = host.random.random() < 0.7
+    host.tell(f"the host is cut off for {span / 1e9:.1f} s{', from the lease store too' if is_total else ''}")
+    for other in host.world.hosts.values():
+        if other is not host:
+            host.world.network.cut(host, other, span)
+            host.world.network.cut(other, host, span)
+    if is_total:
+        host.world.registers.cut(host, span)
+
+
+def bad_weather(place: Place) -> None:
+    """Messages are lost, late, and come twice, everywhere."""
+    host, random = place.host, place.host.random
+    network, span = host.world.network, _span(place, 1, 15)
+    network.loss, network.replay = random.uniform(0, 0.4), random.uniform(0, 0.4)
+    network.lag = random.choice((3, 30, 150)) * _MS
+    host.world.tell(f"bad weather for {span / 1e9:.1f} s: {network.loss:.2f} lost, lag {network.lag / 1e6:.0f} ms")
+    host.world.after(span, network.calm)
+
+
+# The lease store
+
+
+def stop_store(place: Place) -> None:
+    span = _span(place, 0.3, 20)
+    place.host.world.tell(f"the lease store is out for {span / 1e9:.1f} s")
+    place.host.world.registers.cut(None, span)
+
+
+def cut_store(place: Place) -> None:
+    host, span = _anyone(place), _span(place, 0.3, 20)
+    host.tell(f"the lease store is out of reach for {span / 1e9:.1f} s")
+    host.world.registers.cut(host, span)
+
+
+def slow_store(place: Place) -> None:
+    """It answers late, and what it has done it does not always say."""
+    registers, span = place.host.world.registers, _span(place, 1, 15)
+    registers.lag = place.host.random.choice((50, 300, 900)) * _MS
+    registers.forgetful = place.host.random.uniform(0, 0.6)
+    place.host.world.tell(f"the lease store is slow for {span / 1e9:.1f} s: {registers.lag / 1e6:.0f} ms")
+    place.host.world.after(span, registers.calm)
+
+
+# What users do
+
+
+def wait_until_held(place: Place) -> None:
+    """The program waits until its newest commit is held: `commit(wait="held")`."""
+    host = place.host
+    newest = max((program.newest for program in place.programs if program.newest is not None), default=None)
+    if newest is not None and host.answers:
+        host.read_pulses(place)
+        ticket = host.world.ticket()
+        host.hands.waits[ticket] = (place, newest)
+        host.give(HoldAsked(ticket, place.name))
+
+
+def hand_over(place: Place) -> None:
+    """`goldthread takeover NAME --to PARTNER`."""
+    other = _partner(place)
+    if other is not None:
+        place.host.tell(f"the user hands {place.name} over to {other.name}")
+        place.host.give(TakeoverAsked(place.host.world.ticket(), place.name, other.me))
+
+
+def limbo_and_restart(place: Place) -> None:
+    """The program dies until its budget is spent."""
+    for _ in range(3):
+        kill_again_and_again(place)
+
+
+def take_over_if_lost(place: Place) -> None:
+    """A person sees that the owner's host is gone, and decides at the holder: `goldthread takeover NAME`."""
+    world = place.host.world
+    for host in world.hosts.values():
+        for partner, berth in sorted(host.carrier.berths.items()):
+            if berth.work is place.work and not world.hosts[partner[0]].is_up and host.is_keeper_up:
+                host.tell(f"the user takes {place.name} over")
+                host.give(TakeoverAsked(world.ticket(), place.name, host.me))
+
+
+def end_bond(place: Place) -> None:
+    other = _partner(place)
+    if other is not None:
+        place.host.tell(f"the user ends the bond with {other.name}")
+        place.host.give(BondEndAsked(place.host.world.ticket(), other.me))
+
+
+def change_terms(place: Place) -> None:
+    other = _partner(place)
+    if other is not None:
+        terms = Terms(takeover=place.host.random.choice((Consent.YES, Consent.YES, Consent.ASK)))
+        place.host.tell(f"the user changes the terms for {other.name}: takeover {terms.takeover.value}")
+        place.host.give(TermsAsked(place.host.world.ticket(), other.me, terms))
+
+
+BOND_FAULTS: Final[tuple[tuple[Fault, int], ...]] = (
+    (lose_host, 10),
+    (lose_host_of_member, 12),
+    (lose_host_for_good, 4),
+    (lose_power, 2),
+    (kill_carrier, 4),
+    (flip_held, 4),
+    (cut, 10),
+    (cut_one_way, 8),
+    (isolate, 10),
+    (bad_weather, 6),
+    (stop_store, 6),
+    (cut_store, 6),
+    (slow_store, 5),
+    (wait_until_held, 20),
+    (hand_over, 8),
+    (limbo_and_restart, 4),
+    (take_over_if_lost, 4),
+    (end_bond, 1),
+    (change_terms, 2),
+)

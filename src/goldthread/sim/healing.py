@@ -1,0 +1,181 @@
+"""What must hold of a whole world: it stays calm while faults strike, and heals when they stop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from goldthread.names import Epoch, Instant, MemberName, seconds
+from goldthread.report import AlarmLevel, Ending, EndingKind, Guard, OwnerState, Phase
+from goldthread.rules import orders
+from goldthread.rules.bond_orders import AdoptCopies
+from goldthread.rules.member import MemberView
+from goldthread.sim.checker import Checker
+from goldthread.sim.things import Program, Work
+
+if TYPE_CHECKING:
+    from goldthread.sim.host import Host
+    from goldthread.sim.place import Place
+
+__all__ = ["BoundedPrice", "Calm", "Heals"]
+
+_KILL: Final = 9
+_STOP: Final = 19
+_TOLD: Final = (EndingKind.NOT_STARTED, EndingKind.UNVOUCHED, EndingKind.HANDED_OVER)
+_SETTLED: Final = seconds(5)
+"""What was well for so long gives nobody a reason."""
+_ROOMY: Final = 1 << 30
+_LONG_SILENCE: Final = seconds(30)
+"""What was silent for as long before is not judged within the quiet at the end."""
+
+
+def _epochs_elsewhere(place: Place) -> list[Epoch]:
+    """The lives that other keepers have begun of a member."""
+    records = (
+        other.host.journal.members.get(place.name)
+        for other in place.host.world.places(place.work)
+        if other is not place
+    )
+    return [record.epoch for record in records if record is not None and record.phase is not Phase.AWAY]
+
+
+class Calm(Checker):
+    """No healthy program is ended, and no member taken over, without a cause outside the rules."""
+
+    def before_order(self, host: Host, order: Any) -> None:
+        if isinstance(order, orders.SignalProgram) and order.signal == _KILL:
+            self._look_at_kill(host, order)
+        elif isinstance(order, AdoptCopies):
+            self._look_at_takeover(host, order)
+
+    def _look_at_kill(self, host: Host, order: orders.SignalProgram) -> None:
+        place = host.places[order.member]
+        record = host.journal.members.get(order.member)
+        if record is None or place.work.asked_stop or record.told in _TOLD:
+            return
+        for program in place.programs:
+            if (program.started or program.epoch) != order.epoch or program.hung:
+                continue
+            if not any(epoch > order.epoch for epoch in _epochs_elsewhere(place)):
+                raise self.broken(f"life {order.epoch} of {place.name} is killed, and it is well: {record.reason}")
+
+    def _look_at_takeover(self, host: Host, order: AdoptCopies) -> None:
+        """The owner's host or what lies between was in trouble, or the owner or a person wants it."""
+        world, owner = self.world, self.world.hosts[order.partner]
+        record = host.journal.helds.get((order.partner, order.member))
+        if record is None or record.given_up or record.wanted:
+            return
+        hears = world.network.is_well(host, owner, _SETTLED)
+        is_leased = record.guard is Guard.LEASE and world.registers.is_well(owner, _SETTLED)
+        if host.is_well(_SETTLED) and owner.is_well(_SETTLED) and (hears or is_leased):
+            raise self.broken(f"{host.name} takes {order.member} over, and {owner.name} is well: {record.reason}")
+
+
+class BoundedPrice(Checker):
+    """A partner's death stops no program that is vouched for, and is followed by a new bond where one can be had."""
+
+    def before_order(self, host: Host, order: Any) -> None:
+        if not isinstance(order, orders.SignalProgram) or order.signal != _STOP:
+            return
+        place, record = host.places[order.member], host.journal.members[order.member]
+        until = place.vouched.get(record.epoch, Instant(0) if record.claimants else None)
+        if until is None or host.now < until:
+            raise self.broken(f"{place.name} is stopped, and it is vouched for")
+        is_leased = record.guard is Guard.LEASE and self.world.registers.is_well(host, _SETTLED)
+        if is_leased and host.is_well(_SETTLED):
+            raise self.broken(f"{place.name} is stopped, and its lease could be renewed all the time")
+
+    def at_end(self) -> None:
+        for host in self.world.hosts.values():
+            for place in host.places.values():
+                view = None if host.machine is None else host.machine.view(place.name)
+                is_at_work = view is not None and view.phase is Phase.RUNNING and view.sealed is not None
+                if is_at_work and self._is_holder_to_be_had(place):
+                    self._look_at_copy(place)
+
+    def _is_holder_to_be_had(self, place: Place) -> bool:
+        """Whether some partner could hold it: up, with room, and knowing no other member of this name."""
+        world, host = self.world, place.host
+        for partner in host.partners:
+            other = world.hosts[partner]
+            bonds = (host.journal.bonds.get(partner), other.journal.bonds.get(host.me))
+            if not other.is_up or any(bond is None or bond.ending for bond in bonds) or host.me not in other.partners:
+                continue
+            has_room = bonds[1] is not None and bonds[1].mine.memory >= _ROOMY
+            others = {berth.work for berth in other.carrier.berths.values()} | {
+                here.work for here in other.places.values()
+            }
+            is_named = any(work is not None and work.name == place.name and work is not place.work for work in others)
+            if has_room and not is_named:
+                return True
+        return False
+
+    def _look_at_copy(self, place: Place) -> None:
+        record = place.host.journal.members[place.name]
+        held = [
+            berth.newest
+            for host in self.world.hosts.values()
+            for berth in host.carrier.berths.values()
+            if berth.work is place.work and berth.newest is not None
+        ]
+        if record.owner_state is not OwnerState.BONDED or not any(commit.epoch == record.epoch for commit in held):
+            state = record.owner_state.value
+            raise self.broken(f"{place.name} runs on {place.host.name}, and is {state}: elsewhere is {held}")
+
+
+class Heals(Checker):
+    """Within a bounded time after faults stop, every member runs, or rests for a reason that is true."""
+
+    def __init__(self) -> None:
+        self._deaths: dict[Work, int] = {}
+        self._lost: set[MemberName] = set()
+
+    def after_death(self, place: Place, program: Program, ending: Ending) -> None:
+        self._deaths[place.work] = self._deaths.get(place.work, 0) + 1
+
+    def before_order(self, host: Host, order: Any) -> None:
+        if isinstance(order, orders.Refuse) and order.error == "NothingToRestore":
+            self._lost |= set(host.places)
+        is_critical = isinstance(order, orders.Alarm) and order.level is AlarmLevel.CRITICAL
+        if is_critical and order.member in host.places:
+            self._deaths.setdefault(host.places[order.member].work, 0)
+
+    def at_end(self) -> None:
+        owners: dict[Work, list[Place]] = {}
+        for host in self.world.hosts.values():
+            if host.is_up and host.machine is None:
+                raise self.broken("there is no keeper")
+            for place in host.places.values():
+                view = None if host.machine is None else host.machine.view(place.name)
+                if view is not None:
+                    known = owners.setdefault(place.work, [])
+                    known += [place] if view.phase is not Phase.AWAY else []
+                    self._check(place, view)
+        are_all_up = all(host.is_up for host in self.world.hosts.values())
+        for work, places in owners.items():
+            if len(places) > 1:
+                raise self.broken(f"{work.name} has several owners: {', '.join(place.host.name for place in places)}")
+            if not places and are_all_up:
+                raise self.broken(f"nobody owns {work.name}")
+
+    def _check(self, place: Place, view: MemberView) -> None:
+        unjudged = self.world.policy.hang_beats
+        explained = _LONG_SILENCE / self.world.policy.hang_factor
+        is_there = any(
+            not program.hung or program.beats < unjudged or program.gap > explained for program in place.programs
+        )
+        phase, reason = view.phase, view.reason
+        if phase in (Phase.RUNNING, Phase.STARTING):
+            if not is_there:
+                raise self.broken(f"{place.name} is {phase.value}, and no program of it lives: {reason}")
+        elif phase is Phase.LIMBO:
+            spent = self._deaths.get(place.work, 0) + place.host.keeper_deaths > place.work.budget.restarts
+            if not (spent or place.name in self._lost or not place.can_start or "could not be started" in reason):
+                raise self.broken(f"{place.name} is in limbo, and its budget is not spent: {reason}")
+        elif phase is Phase.DOWN:
+            if view.supervised:
+                raise self.broken(f"{place.name} is down, and nobody starts it again: {reason}")
+        elif phase is Phase.STUCK and not view.supervised:
+            if not any(program.hung for program in place.programs):
+                raise self.broken(f"{place.name} is stuck, and its program is well: {reason}")
+        elif phase not in (Phase.ENDED, Phase.AWAY):
+            raise self.broken(f"{place.name} is still {phase.value}: {reason}")
