@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from goldthread.keeper.mending import Mender
+from goldthread.keeper.shelf import verify
 from goldthread.names import CommitId, Level
 from goldthread.policy import Policy
 from goldthread.rules.bond_events import CommitHeld, CopyMended
@@ -128,7 +129,7 @@ def test_a_life_goes_on_in_the_slot_that_was_mended(bedside: Bedside) -> None:
     assert bedside.mend(commit).whole
     for _ in range(3):
         newest = bedside.life.commit(1)
-    assert isinstance(replicate(bedside.owner, bedside.holder.me, newest), CommitHeld)
+    assert verify(memoryview(bedside.life.image(newest)), newest) == ""
 
 
 def test_a_commit_that_is_nowhere_here_comes_whole(bedside: Bedside) -> None:
