@@ -158,7 +158,7 @@ def test_single_numbers_stand_above_a_preset(home: Path) -> None:
 
 def test_a_keeper_has_the_name_of_its_host(home: Path) -> None:
     """Where nobody has named it, and it listens where it can."""
-    assert load_settings(home, {}) == Settings(name=os.uname().nodename, listen=("0.0.0.0:0",))
+    assert load_settings(home, {}) == Settings(name=os.uname().nodename)
 
 
 def test_a_keeper_is_told_who_it_is(home: Path) -> None:
@@ -171,21 +171,21 @@ def test_a_keeper_is_told_who_it_is(home: Path) -> None:
         [keeper]
         name = "iruka"
         label = "rack 1"
-        listen = ["10.0.0.2:7447", "[::1]:7447"]
+        listen = ":7447"
         """,
     )
     environment = {
         "GOLDTHREAD_LABEL": "rack 2",
         "GOLDTHREAD_LEASE_STORE": "memory:",
-        "GOLDTHREAD_PARTNERS": "kakashi:7447, tsunade.konoha:80",
+        "GOLDTHREAD_ADDRESSES": "iruka:7447, [2001:db8::7]:80",
         "GOLDTHREAD_VAULT_KEEP": "5",
     }
     assert load_settings(home, environment) == Settings(
         name="iruka",
         label="rack 2",
         lease_store="memory:",
-        listen=("10.0.0.2:7447", "[::1]:7447"),
-        partners=("kakashi:7447", "tsunade.konoha:80"),
+        listen=":7447",
+        addresses=("iruka:7447", "[2001:db8::7]:80"),
     )
     assert load(home, environment=environment) == Policy(vault_keep=5)
 
@@ -197,10 +197,9 @@ def test_a_keeper_is_told_who_it_is(home: Path) -> None:
         ("name = 3", r"\[keeper\] name: Expected `str`", ""),
         ('name = "two\\nlines"', "name must have at most 100 signs", r"\[keeper\] name in"),
         (f'label = "{"x" * 101}"', "label must have at most 100 signs", ""),
-        ('listen = "here"', "listen: 'here' is no host with a port", "listen in"),
-        ('listen = ["10.0.0.2:70000"]', "'10.0.0.2:70000' is no host with a port", ""),
-        ('partners = ["kakashi"]', "partners: 'kakashi' is no host", ""),
-        ("partners = [1]", r"\[keeper\] partners: Expected `str`", ""),
+        ('addresses = ["10.0.0.2:70000"]', "'10.0.0.2:70000' is no host with a port", "addresses in"),
+        ('addresses = ["kakashi"]', "addresses: 'kakashi' is no host", ""),
+        ("addresses = [1]", r"\[keeper\] addresses: Expected `str`", ""),
     ],
 )
 def test_a_setting_of_a_keeper_that_cannot_be_right_is_refused(home: Path, text: str, sentence: str, hint: str) -> None:

@@ -74,21 +74,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lease_store: str = ""
     """Where leases are kept, by [its address](../guides/leases.md), the same for all keepers that share bonds."""
 
-    listen: tuple[str, ...] = ("0.0.0.0:0",)
-    """Where partners reach this keeper, each `host:port`; port 0 is any that is free."""
+    listen: str = ""
+    """Where partners reach this keeper: `host:port`, `host` or `:port`. Without a host: at all addresses of this host.
+    Without a port: one that the system chooses once, and that is kept from then on."""
 
-    partners: tuple[str, ...] = ()
-    """Other keepers that it may turn to, each `host:port`, beside those with which it was bonded."""
+    addresses: tuple[str, ...] = ()
+    """What partners are told to dial, each `host:port`, best first; found out where nothing is said."""
 
     def __post_init__(self) -> None:
         for what, text in (("name", self.name), ("label", self.label)):
             if len(text) > _NAME_LENGTH or not text.isprintable():
                 raise UsageError(f"{what} must have at most {_NAME_LENGTH} signs, and can stand in one line")
-        for what, places in (("listen", self.listen), ("partners", self.partners)):
-            for place in places:
-                found = _ENDPOINT.fullmatch(place)
-                if found is None or int(found[2]) >= 1 << 16:
-                    raise UsageError(f"{what}: {place!r} is no host with a port, as in 10.0.0.2:7447 or [::1]:7447")
+        for place in self.addresses:
+            found = _ENDPOINT.fullmatch(place)
+            if found is None or not 0 < int(found[2]) < 1 << 16:
+                raise UsageError(f"addresses: {place!r} is no host with a port, as in 10.0.0.2:7447 or [::1]:7447")
 
 
 _FIELDS: Final = {

@@ -316,3 +316,16 @@ def test_a_keeper_that_was_paused_blames_itself() -> None:
     assert pair.iruka.machine is not None
     (view,) = pair.iruka.machine.bond_views()
     assert view.contact is not Contact.SILENT
+
+
+def test_it_is_known_how_long_there_was_no_copy_elsewhere() -> None:
+    """From when the holder fell silent until it has a whole copy again."""
+    pair = Pair()
+    pair.start()
+    assert pair.iruka.view.rebond is None
+    pair.cut()
+    pair.run(10)
+    assert pair.iruka.view.rebond is None
+    pair.link()
+    pair.run(3)
+    assert pair.iruka.view.rebond is not None and seconds(6) < pair.iruka.view.rebond < seconds(13)

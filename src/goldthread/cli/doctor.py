@@ -20,11 +20,12 @@ import click
 import msgspec
 
 from goldthread.cli.arguments import json_option
-from goldthread.cli.screen import paint, print_json, print_table, size
-from goldthread.config import load
-from goldthread.errors import UsageError
+from goldthread.cli.screen import lasting, paint, print_json, print_table, size
+from goldthread.config import load, load_settings
+from goldthread.errors import GoldthreadError, UsageError
 from goldthread.keeper.cgroup import LifeGroup
 from goldthread.local import Home
+from goldthread.names import MemberName, seconds
 from goldthread.policy import Policy
 from goldthread.slots.kernel import HUGE_PAGE_BYTES, map_descriptor, memory_file, seal_size, touch
 
@@ -88,6 +89,9 @@ def findings(home: Home) -> list[Finding]:
         lambda: _disk(home),
         _tracing,
         _clock,
+        _encryption,
+        lambda: _address(home),
+        lambda: _lease_store(home),
     )
     return [check() for check in checks]
 
@@ -278,6 +282,64 @@ def _clock() -> Finding:
     if source in _SLOW_CLOCKS:
         return Finding("clock", found, Verdict.WORSE, "a beat costs a slow clock read; boot with clocksource=tsc")
     return Finding("clock", found)
+
+
+# What bonds need
+
+
+def _encryption() -> Finding:
+    """Keepers of two hosts speak TLS with keys of their own."""
+    try:
+        import cryptography
+        import OpenSSL
+        from OpenSSL import SSL
+    except ImportError as error:
+        advice = "pip install cryptography pyOpenSSL: without them this host cannot be bonded"
+        return Finding("encryption", f"{error.name} is missing", Verdict.WORSE, advice)
+    library = SSL.SSLeay_version(SSL.SSLEAY_VERSION).decode().split(" ")[1]
+    versions = f"cryptography {cryptography.__version__}, pyOpenSSL {OpenSSL.__version__}, OpenSSL {library}"
+    return Finding("encryption", versions)
+
+
+def _address(home: Home) -> Finding:
+    """Where partners reach this host, and what a firewall must let through."""
+    from goldthread.keeper.interfaces import own_hosts
+
+    try:
+        listen = load_settings(home.path).listen
+    except UsageError as error:
+        return Finding("address", str(error), Verdict.WORSE, error.hint or "mend the file")
+    hosts = own_hosts()
+    port = listen.rpartition(":")[2]
+    found = f"{', '.join(hosts)}, {f'port {port}' if port else 'a port that is chosen once and kept'}"
+    if hosts == ["127.0.0.1"]:
+        return Finding("address", found, Verdict.WORSE, "connect this host to a network: no other can reach it")
+    if not port:
+        advice = 'behind a firewall: name the port (listen = ":7447" in [keeper]) and open it'
+        return Finding("address", found, Verdict.OK, advice)
+    return Finding("address", found)
+
+
+def _lease_store(home: Home) -> Finding:
+    """Ask it once, as a keeper would."""
+    from goldthread.leases.opening import open_store
+
+    try:
+        address, policy = load_settings(home.path).lease_store, load(home.path)
+        if not address:
+            advice = "name one (lease_store in [keeper]), and a lost host is taken over by itself"
+            return Finding("lease store", "none: a person decides when a partner is lost", Verdict.OK, advice)
+        store = open_store(address, policy.lease_answer / 1e9)
+    except UsageError as error:
+        return Finding("lease store", str(error), Verdict.WORSE, error.hint)
+    began = time.monotonic()
+    try:
+        store.read(MemberName("goldthread-doctor"))
+    except GoldthreadError as error:
+        return Finding("lease store", f"{address}: {error}", Verdict.WORSE, error.hint or "start it, or let it through")
+    finally:
+        store.close()
+    return Finding("lease store", f"{address} answers within {lasting(seconds(time.monotonic() - began))}")
 
 
 def _lines(path: str) -> list[str]:

@@ -51,8 +51,10 @@ Fetched = tuple[Callable[[tuple[int, ...]], None], Callable[[GoldthreadError], N
 
 
 class Carriage:
-    def __init__(self, keeper: Keeper, keep_bundle: KeepBundle) -> None:
+    def __init__(self, keeper: Keeper, keep_bundle: KeepBundle, host: str = "") -> None:
+        """The carrier listens at `host`; empty: at all of this machine's."""
         self._keeper = keeper
+        self._host = host
         self._keep_bundle = keep_bundle
         self._carrier: Connection | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -163,17 +165,19 @@ class Carriage:
         self._say(order, [descriptor])
 
     def find_copies(self, records: Iterable[HeldRecord]) -> None:
-        """A new keeper waits a moment for the carrier of the one before. What nobody hands over then is lost."""
-        wanted = [record for record in records if record.commit is not None]
+        """A new keeper waits a moment for the carrier of the one before. What nobody hands over then is lost, and
+        what nobody asked for is let go."""
+        known = {(record.partner, record.member): record.commit for record in records}
 
         def look() -> None:
-            for record in wanted:
-                if not self._whole(record.partner, record.member):
-                    text = "the processes that held it are gone"
-                    self._keeper.tell(CopiesGone(record.partner, record.member, text))
+            for (partner, member), commit in known.items():
+                if commit is not None and not self.copies(partner, member):
+                    self._keeper.tell(CopiesGone(partner, member, "the processes that held it are gone"))
+            strays = {(place.partner, place.member) for place in self.held} - known.keys() - self._allowed.keys()
+            for partner, member in strays:
+                self.drop(DropCopies(partner, member))
 
-        if wanted:
-            self._keeper.loop.after(self._keeper.policy.return_grace, look)
+        self._keeper.loop.after(self._keeper.policy.return_grace, look)
 
     def copies(self, partner: KeeperId, member: MemberName) -> list[Copy]:
         """The whole commits that are held of a partner's member."""
@@ -186,6 +190,8 @@ class Carriage:
 
     def stop(self) -> None:
         """The keeper ends in order, and its carrier with it."""
+        self._partners.clear()
+        self._allowed.clear()
         if self._carrier is not None:
             self._carrier.send(carrying.EndCarrier())
 
@@ -212,13 +218,10 @@ class Carriage:
         """Start the carrier where there is something for it to do. Where one lives already, the new one ends."""
         if self._carrier is not None or self._process is not None or not (self._partners or self._allowed):
             return
+        home, free_bytes = self._keeper.home.path, self._keeper.policy.memory_free_bytes
+        command = [sys.executable, "-P", "-m", "goldthread.keeper.carrier", str(home), str(free_bytes), self._host]
         try:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "goldthread.keeper.carrier", str(self._keeper.home.path)],
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-                cwd="/",
-            )
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, cwd="/")
             pidfd = os.pidfd_open(process.pid)
         except OSError as error:
             log.warning("the carrier cannot be started: %s", error)
@@ -290,6 +293,9 @@ class Carriage:
         _check(connection)
         if (note.partner, note.member) in self._carried:
             self._carried.remove((note.partner, note.member))
+            ward = self._keeper.ward(note.member)
+            if ward.epoch == note.commit.epoch:
+                ward.say_held(note.commit.step)
             self._keeper.tell(CommitHeld(note.member, note.partner, note.commit))
 
     def _commit_not_carried(
@@ -357,9 +363,6 @@ class Carriage:
 
     def _places(self, partner: KeeperId, member: MemberName) -> list[carrying.HeldPlace]:
         return [place for place in self.held if (place.partner, place.member) == (partner, member)]
-
-    def _whole(self, partner: KeeperId, member: MemberName) -> bool:
-        return bool(self.copies(partner, member))
 
     def _drop(self, partner: KeeperId, member: MemberName) -> None:
         self._allowed.pop((partner, member), None)

@@ -1,6 +1,8 @@
 """The carrier: the process that brings bytes from host to host, and holds what partners send.
 
-    python -m goldthread.keeper.carrier HOME
+    python -m goldthread.keeper.carrier HOME FREE_BYTES HOST
+
+FREE_BYTES of memory are left free whatever comes, and it listens at HOST (empty: at all of this machine's).
 
 It is a child of nobody, like the shim: it comes to the keeper's door by itself, outlives a dead keeper and hands the
 next one what it holds, so the death of a keeper costs no copy. It does what the keeper tells it and decides nothing.
@@ -29,7 +31,6 @@ from typing import Any, Final
 
 import msgspec
 
-from goldthread import config
 from goldthread.errors import GoldthreadError, PartnerError
 from goldthread.keeper.keys import Keys
 from goldthread.keeper.loop import Loop
@@ -55,16 +56,16 @@ _GUESTS_MOST: Final = 256
 
 
 class Carrier:
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, free_bytes: int, host: str) -> None:
         self._home = home
         self._loop = Loop()
         self._channel: Channel | None = None
         self._keeper_starting: subprocess.Popen[bytes] | None = None
         self._alone_since = monotonic()
         self._keys = Keys(home)
-        self._holdings = Holdings(self._tell, config.load(home.path).memory_free_bytes)
+        self._holdings = Holdings(self._tell, free_bytes)
         self._sendings = Sendings(self._keys, self._tell)
-        self._door = _open_door(home)
+        self._door = _open_door(home, host)
         self._guests = threading.Semaphore(_GUESTS_MOST)
         self._hear: dict[type[Any], Callable[[Any, list[int]], None]] = {
             carrying.KnowPartner: lambda known, _: self._sendings.know(known),
@@ -186,7 +187,7 @@ class Carrier:
             self._guests.release()
 
 
-def _open_door(home: Home) -> socket.socket:
+def _open_door(home: Home, host: str) -> socket.socket:
     """Listen where the carrier before did, if that can be had: partners know the port."""
     noted = home.path / "carrier.port"
     try:
@@ -194,18 +195,19 @@ def _open_door(home: Home) -> socket.socket:
     except (OSError, ValueError):
         before = 0
     try:
-        door = _listen(before)
+        door = _listen(host, before)
     except OSError:
-        door = _listen(0)
+        door = _listen(host, 0)
     with suppress(OSError):
         noted.write_text(f"{door.getsockname()[1]}\n")
     return door
 
 
-def _listen(port: int) -> socket.socket:
-    if socket.has_dualstack_ipv6():
+def _listen(host: str, port: int) -> socket.socket:
+    if not host and socket.has_dualstack_ipv6():
         return socket.create_server(("", port), family=socket.AF_INET6, backlog=_WAITING_MOST, dualstack_ipv6=True)
-    return socket.create_server(("", port), backlog=_WAITING_MOST)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=_WAITING_MOST)
 
 
 def _no_deadline() -> Instant | None:
@@ -229,7 +231,7 @@ def main(arguments: Sequence[str]) -> None:
     with suppress(OSError):
         os.nice(_NICENESS)
     raise_limit()
-    Carrier(home).run()
+    Carrier(home, int(arguments[1]), arguments[2]).run()
     logging.shutdown()
     os._exit(0)  # Threads that wait for partners are not waited for.
 

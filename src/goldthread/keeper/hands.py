@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from goldthread.errors import CommitDamaged, GoldthreadError
+from goldthread.keeper.bond_hands import BondHands
 from goldthread.keeper.cause import not_started, unseen
 from goldthread.keeper.eyes import Eyes
 from goldthread.keeper.keeper import Keeper
@@ -58,7 +59,7 @@ _AT_REST: Final = frozenset({Phase.ENDED, Phase.DOWN, Phase.LIMBO})
 
 
 class Hands:
-    def __init__(self, keeper: Keeper, eyes: Eyes) -> None:
+    def __init__(self, keeper: Keeper, eyes: Eyes, bonds: BondHands) -> None:
         self._keeper = keeper
         self._eyes = eyes
         self._do: dict[type[Any], Callable[[Any], None]] = {
@@ -79,6 +80,7 @@ class Hands:
             orders.Alarm: lambda order: keeper.alarm(order.level, order.member, order.text),
             orders.Announce: self._announce,
             orders.StopKeeper: self._stop_keeper,
+            **bonds.do,
         }
 
     def obey(self, order: orders.Order) -> None:
@@ -260,6 +262,7 @@ class Hands:
         ward.program = asker
         pulse = make_pulse()
         ward.hold_pulse(pulse)
+        ward.vouch(order.until)
         if view is not None and view.deposited is not None:
             ward.say_deposited(view.deposited.step)
         if ward.shim is not None:

@@ -24,6 +24,7 @@ from goldthread.names import Epoch, MemberName, seconds
 from goldthread.policy import Policy
 from goldthread.report import AlarmLevel, AlarmReport
 from goldthread.rules.bond_orders import BondRecord, HeldRecord
+from goldthread.rules.bond_events import BondEvent
 from goldthread.rules.events import Event
 from goldthread.rules.machine import Machine
 from goldthread.rules.orders import LifeRecord, MemberRecord, Order
@@ -63,14 +64,14 @@ class Keeper:
         self.obey: Callable[[Order], None]
         self._tickets: dict[int, Connection] = {}
         self._tickets_given = 0
-        self._events: deque[Event] = deque()
+        self._events: deque[Event | BondEvent] = deque()
         self._telling = False
         self._unwritten: dict[object, Record] = {}
         self._unwritten_alarms: deque[tuple[MemberName | None, AlarmReport]] = deque(maxlen=_ALARMS_KEPT)
         self._retries_writing = False
         self.began = now()
 
-    def tell(self, event: Event) -> None:
+    def tell(self, event: Event | BondEvent) -> None:
         """Give the machine an event, and do what it orders."""
         self._events.append(event)
         if self._telling:

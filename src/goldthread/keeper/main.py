@@ -23,6 +23,8 @@ from typing import Final
 
 from goldthread import config
 from goldthread.errors import GoldthreadError, KeeperUnreachable
+from goldthread.keeper.bond_commands import BondCommands
+from goldthread.keeper.bond_hands import BondHands
 from goldthread.keeper.cgroup import clear_groups, leave_life_group
 from goldthread.keeper.commands import Commands
 from goldthread.keeper.door import Connection, Door
@@ -32,9 +34,12 @@ from goldthread.keeper.hands import Hands
 from goldthread.keeper.journal import Journal
 from goldthread.keeper.keeper import Keeper
 from goldthread.keeper.keys import Keys
+from goldthread.keeper.links import LinkSettings
 from goldthread.keeper.loop import Loop, now
 from goldthread.keeper.open_files import raise_limit
 from goldthread.keeper.stacks import boot_id
+from goldthread.keeper.tenancy import Tenancy, digest_of
+from goldthread.leases.opening import open_store
 from goldthread.local import Home, connect
 from goldthread.names import seconds
 from goldthread.rules.events import KeeperStopAsked, Ticked
@@ -116,11 +121,12 @@ def _keep(home: Home, starter: _Starter) -> int:
     raise_limit()
     leave_life_group()
     loop = Loop()
-    keeper, eyes, door = _build(home, loop)
+    keeper, eyes, bonds, door = _build(home, loop)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: loop.from_thread(lambda: _end_in_order(keeper, eyes)))
     door.open()
     starter.tell("ready")
+    bonds.links.open()
     _end_with_home(home, lock, loop)
     log.info("keeper %s of %s, process %d, begins", VERSION, home.path, os.getpid())
 
@@ -129,6 +135,7 @@ def _keep(home: Home, starter: _Starter) -> int:
         keeper.tell(Ticked())
 
     loop.run(keeper.machine.deadline, tick)
+    bonds.close()
     door.close()
     loop.close()
     keeper.journal.close()
@@ -179,7 +186,7 @@ def _detach(home: Home) -> None:
     os.close(said)
 
 
-def _build(home: Home, loop: Loop) -> tuple[Keeper, Eyes, Door]:
+def _build(home: Home, loop: Loop) -> tuple[Keeper, Eyes, BondHands, Door]:
     """Make the parts of a keeper and bring back what the journal remembers."""
     policy, settings = config.load(home.path), config.load_settings(home.path)
     keys = Keys(home, settings.name)
@@ -189,24 +196,30 @@ def _build(home: Home, loop: Loop) -> tuple[Keeper, Eyes, Door]:
     before = journal.last_boot()
     boot = boot_id()
     rebooted = before is not None and before.boot_id != boot
-    records = journal.members()
+    records, helds = journal.members(), journal.helds()
+    store = open_store(settings.lease_store, policy.lease_answer / 1e9) if settings.lease_store else None
     machine = Machine.recover(
         policy,
         keys.me,
         records,
         journal.newest_lives(),
+        journal.bonds(),
+        helds,
         rebooted=rebooted,
         now=now(),
         name=keys.name,
         label=settings.label,
+        lease_store=digest_of(store),
     )
     journal.begin(boot, os.getpid(), VERSION, time.time())
     keeper = Keeper(home, policy, keys, loop, journal, vault, machine)
     eyes = Eyes(keeper)
-    hands = Hands(keeper, eyes)
+    bonds = BondHands(keeper, LinkSettings(listen=settings.listen, addresses=settings.addresses), Tenancy(keeper, store))
+    hands = Hands(keeper, eyes, bonds)
     keeper.obey = hands.obey
     ears = Ears(keeper, hands, eyes)
     commands = Commands(keeper, eyes)
+    bond_commands = BondCommands(keeper, bonds.links)
     if set_aside:
         keeper.warn(None, f"the journal was damaged and is set aside as {set_aside}; a new one is begun")
     clear_groups(home.path, [group_name(record.name, record.epoch) for record in records])
@@ -214,14 +227,16 @@ def _build(home: Home, loop: Loop) -> tuple[Keeper, Eyes, Door]:
         ears.find_processes(records)
     for member in vault.members():
         ears.find_copies(member)
-    hear = ears.hear | commands.hear
+    bonds.carriage.find_copies(helds)
+    hear = ears.hear | commands.hear | bond_commands.hear | bonds.carriage.hear
 
     def gone(connection: Connection) -> None:
         ears.gone(connection)
         commands.gone(connection)
+        bonds.carriage.gone(connection)
 
     door = Door(home, loop, lambda connection, message, held: hear[type(message)](connection, message, held), gone)
-    return keeper, eyes, door
+    return keeper, eyes, bonds, door
 
 
 def _end_in_order(keeper: Keeper, eyes: Eyes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from goldthread.keeper.keeper import Keeper
@@ -52,7 +52,7 @@ def report_keeper(keeper: Keeper, moment: Instant) -> KeeperReport:
 
 
 def _report_member(keeper: Keeper, view: MemberView, bonds: Iterable[BondView], moment: Instant) -> MemberReport:
-    holder = next((bond for bond in bonds if bond.partner == view.holder), None)
+    holder = _holder_of(view, bonds)
     sealed = deposited = None
     if view.sealed is not None:
         sealed = CommitReport(view.sealed.commit, _age(view.sealed_at, moment), view.sealed.bytes)
@@ -80,7 +80,7 @@ def _report_member(keeper: Keeper, view: MemberView, bonds: Iterable[BondView], 
         held=_report_held_there(view, moment),
         guard=view.guard,
         vouched=_vouched(view, moment),
-        exposed=exposure(view, holder, any(not bond.ended for bond in bonds)),
+        exposed=exposure(view, [bond for bond in bonds if not bond.ended]),
     )
 
 
@@ -99,18 +99,29 @@ def _report_held_there(view: MemberView, moment: Instant) -> CommitReport | None
     return CommitReport(view.held, _age(view.held_at, moment), 0 if view.sealed is None else view.sealed.bytes)
 
 
+def _holder_of(view: MemberView, bonds: Iterable[BondView]) -> BondView | None:
+    return next((bond for bond in bonds if bond.partner == view.holder), None)
+
+
 def _vouched(view: MemberView, moment: Instant) -> Span | None:
     if view.vouched_until is None or view.phase not in _GOES_ON:
         return None
     return Span(max(view.vouched_until - moment, 0))
 
 
-def exposure(view: MemberView, holder: BondView | None, is_bonded: bool) -> str:
+def exposure(view: MemberView, bonds: Sequence[BondView]) -> str:
     """Why no other host can be counted on for a member's work; empty where one can, or none should."""
-    if not is_bonded or view.phase in _IS_OVER or (view.sealed is None and view.held is None):
+    if not bonds or view.phase in _IS_OVER or (view.sealed is None and view.held is None):
         return ""
+    holder = _holder_of(view, bonds)
     if holder is None:
-        return "no partner holds its copy"
+        refusals = [
+            f"{bond.name} does not ({fact.refused})"
+            for bond in bonds
+            for fact in bond.held
+            if fact.member == view.name and fact.refused
+        ]
+        return ", ".join(["no partner holds its copy", *refusals])
     if holder.contact is Contact.SILENT or view.owner_state is OwnerState.ALONE:
         return f"{holder.name}, which holds its copy, is silent ({holder.reason})"
     if view.held is None:
@@ -165,7 +176,7 @@ def bond_report(
             [_owned_stake(view) for view in there],
             [HeldStake(record.member, _behind(record.newest, record.commit)) for record in here],
             bond.theirs.cores,
-            None,
+            max((view.rebond for view in members if view.rebond is not None), default=None),
         ),
         ending=bond.ending,
         ended=bond.ended,

@@ -22,6 +22,7 @@ __all__ = [
     "ForgetBond",
     "ForgetHeld",
     "HeldRecord",
+    "MakeBundle",
     "MendCopy",
     "ReadLease",
     "Replicate",
@@ -181,6 +182,12 @@ class MendCopy(msgspec.Struct, frozen=True, tag=True):
     partner: KeeperId | None
 
 
+class MakeBundle(msgspec.Struct, frozen=True, tag=True):
+    """Owner: gather what is needed to run this member elsewhere; answered by `BundleMade`."""
+
+    member: MemberName
+
+
 class SendBundle(msgspec.Struct, frozen=True, tag=True):
     """Owner: bring what is needed to run this member to the holder; answered by `BundleSent` or `BundleFailed`."""
 
@@ -208,6 +215,7 @@ BondOrder = (
     | DropCopies
     | AdoptCopies
     | MendCopy
+    | MakeBundle
     | SendBundle
     | ForgetHeld
 )

@@ -94,9 +94,13 @@ class MemberView(msgspec.Struct, frozen=True):
     held: CommitId | None
     """The newest commit that the holder has whole."""
     held_at: Instant | None
+    rebond: Span | None
+    """How long it took last to have a whole copy elsewhere again."""
     guard: Guard
     vouched_until: Instant | None
     """Until when its life may go on; None: without end."""
+    bundle: str
+    """Digest of what is needed to run it elsewhere."""
     is_frozen: bool
     """It is stopped, since nobody vouches for it."""
 
@@ -182,12 +186,17 @@ class Member:
         self.carry_failure = ""
         self.retry_at = Instant(0)
         self.held_at: Instant | None = None
+        self.exposed_at: Instant | None = None
+        """Since when the copy that another host had cannot be counted on."""
+        self.rebond: Span | None = None
         self.held_version = 0
         """The version of the holder's facts when it last said that a commit is held."""
         self.elsewhere: tuple[Copy, ...] = ()
         """The copies that its holder has, by the holder's word."""
         self.elsewhere_over: Span | None = None
         """Until when, in the keeper's waking time, the holder's word is waited for by a new keeper."""
+        self.bundled = Epoch(0)
+        """The life at whose beginning its bundle was gathered last."""
         self.bundle_sent = ""
         self.hold_waiters: list[tuple[int, CommitId]] = []
         """Tickets, and the commit that each waits for to be held."""
@@ -245,8 +254,10 @@ class Member:
             holder=record.holder,
             held=record.held,
             held_at=self.held_at,
+            rebond=self.rebond,
             guard=record.guard,
             vouched_until=self.fence.until(record),
+            bundle=record.bundle,
             is_frozen=self.fence.frozen_at is not None,
         )
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from goldthread.names import Epoch, Instant, Level
+from goldthread.names import Epoch, Instant, Level, Span
 from goldthread.report import AlarmLevel, Contact, Ending, EndingKind, Guard, OwnerState, Phase
 from goldthread.rules import admission, beginnings, bond_events, bond_orders, leasing, orders, stops
 from goldthread.rules.events import Copy
@@ -95,6 +95,7 @@ def _watch_holder(bonds: Bonds, member: Member, partner: Partner) -> None:
     record, contact = member.record, partner.contact(bonds.awake)
     if contact is Contact.SILENT:
         if record.owner_state is not OwnerState.ALONE:
+            _expose(member)
             member.persist(owner_state=OwnerState.ALONE)
             silence = f"{partner.name}, which held its copy, is silent: {partner.explain(bonds.awake)}"
             member.alarm(AlarmLevel.WARNING, f"{record.name} is exposed: {silence}")
@@ -119,12 +120,27 @@ def _watch_holder(bonds: Bonds, member: Member, partner: Partner) -> None:
     elif held is not None and held.commit is not None and (record.held is None or held.commit > record.held):
         member.record = msgspec.structs.replace(record, held=held.commit)
     state = OwnerState.SYNCING if member.record.held is None else OwnerState.BONDED
+    if state is OwnerState.BONDED:
+        _cover(member)
     if member.record.owner_state is not state:
         member.persist(owner_state=state)
 
 
+def _expose(member: Member) -> None:
+    """The copy that another host had cannot be counted on any more."""
+    if member.exposed_at is None and member.record.held is not None:
+        member.exposed_at = member.now
+
+
+def _cover(member: Member) -> None:
+    """Another host has a whole copy, for the first time or again."""
+    if member.exposed_at is not None:
+        member.rebond, member.exposed_at = Span(member.now - member.exposed_at), None
+
+
 def _let_go(member: Member, state: OwnerState) -> None:
     """It has no holder any more. Whoever may still believe to be one stays a claimant until it has heard so."""
+    _expose(member)
     member.persist(holder=None, held=None, owner_state=state)
     member.carrying = None
     for ticket, _ in member.hold_waiters:
@@ -170,6 +186,9 @@ def _replicate(bonds: Bonds, member: Member) -> None:
     fact = partner.holds(record.name)
     if fact is None or fact.refused or fact.origin != record.origin:
         return
+    if record.supervised and member.bundled < record.epoch:
+        member.bundled = record.epoch
+        member.out.append(bond_orders.MakeBundle(record.name))
     if record.bundle and fact.bundle != record.bundle and member.bundle_sent != record.bundle:
         member.bundle_sent = record.bundle
         member.out.append(bond_orders.SendBundle(record.name, partner.id))
@@ -190,6 +209,7 @@ def on_held(bonds: Bonds, member: Member, event: bond_events.CommitHeld) -> None
     member.held_version = 0 if partner.facts is None else partner.facts.version
     member.held_at = bonds.now
     if is_first:
+        _cover(member)
         member.persist(owner_state=OwnerState.BONDED)
     served = [ticket for ticket, commit in member.hold_waiters if commit <= event.commit]
     member.hold_waiters = [(ticket, commit) for ticket, commit in member.hold_waiters if commit > event.commit]

@@ -1,0 +1,275 @@
+"""What a takeover needs, made at the owner before it is needed, and kept and laid out at the holder.
+
+A bundle is kept as one file under its digest. Its files are laid out only when its member is taken over, in a folder
+of their own, each written whole, none through a link: whatever the partner says, nothing outside is touched. A folder
+that was laid out is never cleared, since the program has worked in it.
+
+    HOME/members/MEMBER/bundles/DIGEST.bundle           the newest of a member that this keeper owns
+    HOME/bundles/PARTNER/MEMBER/DIGEST.bundle           the newest of a member that it holds
+    HOME/bundles/PARTNER/MEMBER/DIGEST/0, 1 ...         its trees, once it was laid out, ...
+    HOME/bundles/PARTNER/MEMBER/DIGEST/bundle           ... and what they were laid out from
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from goldthread.errors import KeeperError, PartnerError
+from goldthread.keeper.gathering import LAID_OUT, Gatherer
+from goldthread.keeper.interpreter import describe, interpreter_of, is_python
+from goldthread.keeper.variables import host_variables, travelling
+from goldthread.local import Home
+from goldthread.names import KeeperId, MemberName, member_name
+from goldthread.rules.bond_events import BundleMade
+from goldthread.wire.bundle import Bundle, BundleFile, BundleLimits, differences, digest_of, pack, unpack
+from goldthread.wire.messages import Command
+from goldthread.wire.scrutiny import check_keeper_id
+
+__all__ = [
+    "Gathered",
+    "gather",
+    "held_folder",
+    "keep_bundle",
+    "lay_out",
+    "make_bundle",
+    "owned_folder",
+    "read_bundle",
+    "receive_bundle",
+]
+
+_KEPT: Final = ".bundle"
+_VARIABLES: Final = "GOLDTHREAD_BUNDLE_ENVIRONMENT"
+_NAMED_MOST: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    bundle: Bundle
+    left: str
+    """What does not travel though the program may miss it, in one sentence; empty where there is nothing."""
+
+
+def owned_folder(home: Home, member: MemberName) -> Path:
+    return home.member(member) / "bundles"
+
+
+def held_folder(home: Home, partner: KeeperId, member: MemberName) -> Path:
+    """Both names may be a partner's words, and become a path."""
+    return home.path / "bundles" / check_keeper_id(partner) / member_name(member)
+
+
+# At the owner
+
+
+def make_bundle(home: Home, member: MemberName, command: Command) -> BundleMade:
+    """Gather and keep what is needed to run a member that `run` started.
+
+    It reads files and asks git and the interpreter: for a worker thread, whenever a life has begun.
+    """
+    try:
+        gathered = gather(member, command)
+        packed = pack(gathered.bundle)
+        if len(packed) > BundleLimits().packed_bytes:
+            return BundleMade(member, "", f"its command and variables alone are too large: {len(packed)} bytes")
+        return BundleMade(member, keep_bundle(packed, owned_folder(home, member)), gathered.left)
+    except (OSError, UnicodeError, KeeperError) as error:
+        return BundleMade(member, "", f"what is needed to run {member} elsewhere cannot be gathered: {error}")
+
+
+def gather(member: MemberName, command: Command, limits: BundleLimits | None = None) -> Gathered:
+    """Raises `OSError` where the working directory is gone."""
+    Path(command.directory).stat()
+    named = command.environment.get(_VARIABLES, "").replace(",", " ").split()
+    environment, credentials = travelling(command.environment, named)
+    gatherer = Gatherer(limits or BundleLimits())
+    trees = gatherer.gather(command)
+    interpreter = interpreter_of(command.argv[0], command.environment)
+    described = None if interpreter is None else describe(interpreter, command.environment)
+    bundle = Bundle(member, command.argv, trees[0].folder, environment, trees, described)
+    left = []
+    if gatherer.left_out:
+        left.append(f"left out: {_some(gatherer.left_out)}")
+    if credentials:
+        left.append(f"not told to a partner: {_some(credentials)}")
+    return Gathered(bundle, "; ".join(left))
+
+
+def _some(phrases: Sequence[str]) -> str:
+    more = len(phrases) - _NAMED_MOST
+    return ", ".join(phrases[:_NAMED_MOST]) + (f" and {more} more" if more > 0 else "")
+
+
+# Kept
+
+
+def keep_bundle(packed: bytes, folder: Path) -> str:
+    """Keep a bundle in place of an older one, and return its digest."""
+    digest = digest_of(packed)
+    kept = folder / f"{digest}{_KEPT}"
+    if not kept.exists():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write_whole(kept, packed)
+    for older in folder.glob(f"*{_KEPT}"):
+        if older != kept:
+            older.unlink(missing_ok=True)
+    return digest
+
+
+def read_bundle(folder: Path, digest: str) -> bytes:
+    """Raises `KeeperError` where it is not there, or not what its digest says."""
+    try:
+        packed = (folder / f"{digest}{_KEPT}").read_bytes()
+    except (OSError, ValueError) as error:
+        raise KeeperError(f"the bundle {digest} is not in {folder}: {error}") from error
+    if digest_of(packed) != digest:
+        raise KeeperError(f"the bundle {digest} in {folder} is damaged")
+    return packed
+
+
+# At the holder
+
+
+def receive_bundle(home: Home, partner: KeeperId, member: MemberName, digest: str, packed: bytes) -> tuple[str, ...]:
+    """Keep what came from a partner, and say how this host differs from what it needs. For a worker thread.
+
+    Raises `PartnerError` where it cannot be right, `KeeperError` where it cannot be kept.
+    """
+    bundle = unpack(packed, BundleLimits())
+    if bundle.member != member or digest_of(packed) != digest:
+        raise PartnerError(f"a bundle came that is not the one of {member} that was announced")
+    try:
+        keep_bundle(packed, held_folder(home, partner, member))
+    except OSError as error:
+        raise KeeperError(f"the bundle of {member} cannot be kept: {error}") from error
+    _, said = _program_here(bundle)
+    there = bundle.interpreter
+    if there is None:
+        return said
+    # Nothing of the partner's runs here before a takeover: its variables least of all.
+    is_here = is_python(there.path) and os.access(there.path, os.X_OK)
+    return (*said, *differences(there, describe(there.path if is_here else sys.executable, os.environ)))
+
+
+def lay_out(bundle: Bundle, folder: Path) -> Command:
+    """Write the bundle's files into the folder, unless that was done before, and return what to start there.
+
+    Paths into the owner's folders become paths into this one, where they are in the bundle or not on this host
+    otherwise. Raises `KeeperError` where the files cannot be written.
+    """
+    try:
+        if folder.exists():
+            _complete(bundle, folder)
+        else:
+            _lay_out_anew(bundle, folder)
+    except OSError as error:
+        raise KeeperError(f"the bundle of {bundle.member} cannot be laid out: {error}") from error
+    places = _Places(bundle, folder)
+    program, _ = _program_here(bundle)
+    environment = {name: places.move_all(value) for name, value in bundle.environment.items()}
+    return Command(
+        (places.move(program), *map(places.move, bundle.argv[1:])),
+        str(folder / "0"),
+        {**host_variables(os.environ), **environment},
+    )
+
+
+def _lay_out_anew(bundle: Bundle, folder: Path) -> None:
+    """The folder appears under its name when all of it is written."""
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=".being-written-", dir=folder.parent))
+    try:
+        for path, file in _files(bundle, beside):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write_new(path, file)
+        (beside / "0").mkdir(exist_ok=True)
+        (beside / LAID_OUT).write_bytes(pack(bundle))
+        beside.rename(folder)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+
+
+def _complete(bundle: Bundle, folder: Path) -> None:
+    """Write again what a loss of power left empty; what the program changed since stays."""
+    for path, file in _files(bundle, folder):
+        if file.content and not path.is_symlink() and path.is_file() and path.stat().st_size == 0:
+            path.unlink()
+            _write_new(path, file)
+
+
+def _files(bundle: Bundle, folder: Path) -> list[tuple[Path, BundleFile]]:
+    return [(folder / str(at) / file.path, file) for at, tree in enumerate(bundle.trees) for file in tree.files]
+
+
+def _write_new(path: Path, file: BundleFile) -> None:
+    """Make a file where nothing is yet: a link, wherever it leads, is not written through."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    with os.fdopen(os.open(path, flags, 0o700 if file.is_executable else 0o600), "wb") as opened:
+        opened.write(file.content)
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Beside its place first, then moved there."""
+    descriptor, beside = tempfile.mkstemp(prefix=".being-written-", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(beside).replace(path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
+
+
+def _program_here(bundle: Bundle) -> tuple[str, tuple[str, ...]]:
+    """What runs the bundle's command on this host, and what is to be said about it."""
+    program = bundle.argv[0]
+    if os.access(program, os.X_OK) or _is_in_tree(bundle, program):
+        return program, ()
+    if is_python(program):
+        return sys.executable, (f"{program} is not at the holder: {sys.executable} would run it there",)
+    found = shutil.which(Path(program).name)
+    if found is None:
+        return program, (f"{program} is not at the holder",)
+    return found, (f"{program} is not at the holder: {found} would run there",)
+
+
+def _is_in_tree(bundle: Bundle, program: str) -> bool:
+    return any(program == f"{tree.folder}/{file.path}" for tree in bundle.trees for file in tree.files)
+
+
+class _Places:
+    """Where the owner's folders are on this host."""
+
+    def __init__(self, bundle: Bundle, folder: Path) -> None:
+        self._directory = Path(bundle.directory)
+        self._trees = [(Path(tree.folder), folder / str(at)) for at, tree in enumerate(bundle.trees)]
+
+    def move(self, argument: str) -> str:
+        """An argument that is a path into a tree, or an option with such a path behind `=`."""
+        option, equals, path = argument.rpartition("=")
+        moved = self._move(argument)
+        return moved if moved != argument else f"{option}{equals}{self._move(path)}"
+
+    def move_all(self, value: str) -> str:
+        """A variable's value: paths parted as in PATH."""
+        return os.pathsep.join(map(self._move, value.split(os.pathsep)))
+
+    def _move(self, text: str) -> str:
+        path = Path(os.path.normpath(self._directory / text))
+        if not Path(text).is_absolute() and path.is_relative_to(self._directory):
+            return text  # It goes by the working directory, which has moved.
+        for folder, place in self._trees:
+            if path.is_relative_to(folder):
+                moved = place / path.relative_to(folder)
+                if os.access(moved, os.F_OK) or not os.access(path, os.F_OK):
+                    return str(moved)
+        return text
