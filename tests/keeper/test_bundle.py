@@ -70,7 +70,8 @@ def track(folder: Path, *paths: str) -> None:
     [
         "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "GITHUB_TOKEN", "HF_TOKEN", "WANDB_API_KEY", "OPENAI_APIKEY",
         "DB_PASSWORD", "MY_SECRET", "PGPASSWORD", "PGPASSFILE", "SSH_AUTH_SOCK", "GOOGLE_APPLICATION_CREDENTIALS",
-        "DATABASE_URL", "SENTRY_DSN", "NETRC", "ssh_private_key", "some_token", "AZURE_CLIENT_ID", "KUBECONFIG", "VAULT_ADDR",
+        "DATABASE_URL", "SENTRY_DSN", "NETRC", "ssh_private_key", "some_token", "AZURE_CLIENT_ID", "KUBECONFIG",
+        "VAULT_ADDR",
     ],
 )  # fmt: skip
 def test_credentials_never_travel(name: str) -> None:
