@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from shell import Shell
 
-from goldthread.cli.doctor import Verdict, findings
+from goldthread.cli.doctor import Finding, Verdict, findings
 from goldthread.local import Home
 
 
@@ -22,6 +22,8 @@ def test_this_host_can_keep_programs(shell: Shell) -> None:
     done = shell("doctor")
     assert done.returncode == 0, done.stdout
     for what in ("Python", "kernel", "memory files", "deaths", "huge pages", "control groups", "disk of the vault"):
+        assert what in done.stdout
+    for what in ("encryption", "address", "lease store"):
         assert what in done.stdout
     assert "goldthread works here" in done.stdout
     assert "\x1b" not in done.stdout
@@ -78,3 +80,25 @@ def test_a_vault_in_memory_is_warned_of(tmp_path: Path) -> None:
     [finding] = [finding for finding in findings(Home(fleeting)) if finding.what == "disk of the vault"]
     assert finding.verdict is Verdict.WORSE
     assert "tmpfs" in finding.found
+
+
+def finding(home: Home, what: str) -> Finding:
+    [found] = [finding for finding in findings(home) if finding.what == what]
+    return found
+
+
+def test_the_port_that_a_firewall_must_let_through_is_named(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "name the port" in finding(home, "address").advice
+    monkeypatch.setenv("GOLDTHREAD_LISTEN", ":7447")
+    assert finding(home, "address").found.endswith("port 7447")
+
+
+def test_a_lease_store_is_asked(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that answers, one that cannot, and none."""
+    assert finding(home, "lease store").verdict is Verdict.OK
+    monkeypatch.setenv("GOLDTHREAD_LEASE_STORE", f"sqlite://{tmp_path}/leases.sqlite")
+    assert "answers within" in finding(home, "lease store").found
+    monkeypatch.setenv("GOLDTHREAD_LEASE_STORE", f"sqlite://{tmp_path}/nowhere/leases.sqlite")
+    assert finding(home, "lease store").verdict is Verdict.WORSE
+    monkeypatch.setenv("GOLDTHREAD_LEASE_STORE", "paper://drawer")
+    assert "sqlite:///path/file" in finding(home, "lease store").advice

@@ -306,15 +306,18 @@ def _address(home: Home) -> Finding:
     from goldthread.keeper.interfaces import own_hosts
 
     try:
-        listen = load_settings(home.path).listen
+        settings = load_settings(home.path)
     except UsageError as error:
         return Finding("address", str(error), Verdict.WORSE, error.hint or "mend the file")
+    if settings.addresses:
+        return Finding("address", ", ".join(settings.addresses))
     hosts = own_hosts()
-    port = listen.rpartition(":")[2]
-    found = f"{', '.join(hosts)}, {f'port {port}' if port else 'a port that is chosen once and kept'}"
+    _, _, port = settings.listen.rpartition(":")
+    is_fixed = port.isdecimal()
+    found = f"{', '.join(hosts)}, {f'port {port}' if is_fixed else 'a port that is chosen once and kept'}"
     if hosts == ["127.0.0.1"]:
         return Finding("address", found, Verdict.WORSE, "connect this host to a network: no other can reach it")
-    if not port:
+    if not is_fixed:
         advice = 'behind a firewall: name the port (listen = ":7447" in [keeper]) and open it'
         return Finding("address", found, Verdict.OK, advice)
     return Finding("address", found)
