@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from goldthread.cli.status import answer, details, is_safe, summary
-from goldthread.cli.why import headline, tell_life
+from goldthread.cli.why import headline, note_lines, notes_of, tell_life
 from goldthread.names import CommitId, Epoch, MemberName, Step, milliseconds, seconds
 from goldthread.report import (
+    AlarmLevel,
+    AlarmReport,
     CommitReport,
     Ending,
     EndingKind,
@@ -140,3 +142,17 @@ def test_the_headline_counts_deaths_by_cause() -> None:
     running = life(epoch=Epoch(4), ending=None, reached=Step(412))
     said = headline(MemberName("walk"), [killed, killed, life(), running])
     assert said == "walk: 4 lives (2 x signal, 1 x exception); the newest is at step 412"
+
+
+def test_notes_stand_with_the_life_in_which_they_were_made() -> None:
+    """A mended copy, a holder that was lost: what came before the first life stands with it."""
+    lives = [life(epoch=Epoch(2), began=1000.0), life(epoch=Epoch(3), began=2000.0, ending=None)]
+    early, mended, late = (
+        AlarmReport(AlarmLevel.NOTICE, text, at)
+        for text, at in (("kakashi is to hold walk", 900.0), ("3 of 8 chunks came from kakashi", 1500.0), ("x", 2500.0))
+    )
+    assert notes_of(lives[0], lives, [early, mended, late]) == [early, mended]
+    assert notes_of(lives[1], lives, [early, mended, late]) == [late]
+    first, second = note_lines([early, mended])
+    assert first.startswith("  noted   ") and first.endswith(" kakashi is to hold walk")
+    assert second.startswith("          ") and second.endswith(" 3 of 8 chunks came from kakashi")
