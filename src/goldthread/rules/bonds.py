@@ -55,7 +55,7 @@ class Bonds:
         for record in bonds:
             partner = self.partners[record.partner] = Partner(self.policy, record)
             partner.promise_until = Instant(now + self.policy.promise)
-            partner.silent_at = now
+            partner.beats.expect(self.policy.return_grace)
         for held_record in helds:
             own = self.members.get(held_record.member)
             if own is not None and own.record.phase is not Phase.AWAY and own.record.epoch > held_record.epoch:

@@ -60,10 +60,14 @@ class Suspicion:
         self._gaps: deque[int] = deque((self._policy.beat_every,), maxlen=_BEATS_KEPT)
         self._learn()
 
+    def expect(self, awake: Span) -> None:
+        """A new keeper gives the partner until then to be heard."""
+        self.heard_awake = awake
+
     def hear(self, awake: Span) -> None:
         """A sign of the partner came."""
         if self.heard_awake is not None:
-            self._gaps.append(awake - self.heard_awake)
+            self._gaps.append(max(awake - self.heard_awake, 0))
             self._learn()
         self.heard_awake = awake
 
@@ -80,7 +84,8 @@ class Suspicion:
         if self.heard_awake is None:
             return "it was never heard"
         mean = sum(self._gaps) / len(self._gaps)
-        return f"not heard for {(awake - self.heard_awake) / 1e9:.1f} s, and it used to beat every {mean / 1e9:.2f} s"
+        silence = max(awake - self.heard_awake, 0)
+        return f"not heard for {silence / 1e9:.1f} s, and it used to beat every {mean / 1e9:.2f} s"
 
     def _learn(self) -> None:
         count = len(self._gaps)
