@@ -122,6 +122,15 @@ def test_only_the_damaged_chunks_travel(bedside: Bedside) -> None:
     assert bedside.travelled <= 1.5 * 3 * CHUNK_BYTES
 
 
+def test_a_manifest_that_is_whole_here_does_not_travel(bedside: Bedside) -> None:
+    """One chunk of a state whose manifest is four times as long."""
+    bedside.life.state["text"] = "a" * 4 * CHUNK_BYTES  # type: ignore[assignment]
+    commit = bedside.hold()
+    bedside.damage(commit, 3)
+    assert bedside.mend(commit).whole
+    assert bedside.travelled <= 1.5 * CHUNK_BYTES
+
+
 def test_a_life_goes_on_in_the_slot_that_was_mended(bedside: Bedside) -> None:
     """Chunks that do not change are not written again: the next commits in that slot would keep the damage."""
     commit = bedside.hold()

@@ -158,7 +158,7 @@ class Carriage:
         failed: Callable[[GoldthreadError], None],
     ) -> None:
         """Have these chunks of what a partner holds written to their places in a file as long as the image; then
-        `done` with those that came whole. Where `chunks` is None, the first page, manifest and table come instead."""
+        `done` with those that came. Where `chunks` is None, the first page, manifest and table come instead."""
         self._tickets += 1
         self._fetches[self._tickets] = (done, failed)
         order = carrying.FetchChunks(self._tickets, partner, member, commit, chunks)

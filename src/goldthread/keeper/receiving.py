@@ -199,7 +199,8 @@ def _take_chunks(pipe: Pipe, landing: Landing, runs: Runs) -> int:
 def _give(pipe: Pipe, held: HeldMember, commit: CommitId, runs: Runs) -> None:
     with held.reading(commit) as (image, header):
         check_runs(runs, header)
-        pipe.send(Image(bytes(image[:HEADER_BYTES])), [image[header.manifest_at : header.image_bytes]])
+        proof = [] if runs else [image[header.manifest_at : header.image_bytes]]
+        pipe.send(Image(bytes(image[:HEADER_BYTES])), proof)
         for burst in bursts(runs, header):
             start, end = span_of(header, burst)
             pipe.send(burst, [image[start:end]])

@@ -32,7 +32,7 @@ from goldthread.wire.carrying import (
     FetchFailedNote,
     KnowPartner,
 )
-from goldthread.wire.image import CHECKSUM_BYTES, HEADER_BYTES, Header, checksum, read_header
+from goldthread.wire.image import HEADER_BYTES, Header, read_header
 from goldthread.wire.stream import (
     BundleKept,
     Fetch,
@@ -251,55 +251,55 @@ def _not_older(held: CommitId, header: Header) -> CommitId:
 
 
 def _fetch(road: _Road, order: FetchChunks, descriptor: int) -> tuple[int, ...]:
-    """Write what the partner holds to its place; the chunks that came and are whole."""
+    """Write what the partner holds to its place; the chunks that came."""
     slot = Slot(descriptor)
     pipe = road.call()
-    landed: list[int] = []
-    wanted = list(order.chunks or ())
     try:
-        while True:
+        if order.chunks is None:
+            _take_proof(pipe, order, slot)
+        wanted = list(order.chunks or ())
+        while wanted:
             runs = runs_of(wanted)
-            pipe.send(Fetch(order.member, order.commit, runs))
-            header, page, proof = _take_image(pipe, order, slot.bytes)
-            check_runs(runs, header)
-            if order.chunks is None:
-                slot.image[header.manifest_at : header.image_bytes] = proof
-                slot.image[:HEADER_BYTES] = page
-            for first, count in runs:
-                landed += _take_run(pipe, slot.image, header, proof, first, count)
+            _take_runs(pipe, order, runs, slot)
             del wanted[: sum(count for _, count in runs)]
-            if not wanted:
-                return tuple(landed)
+        return order.chunks or ()
     finally:
         pipe.close()
         slot.close()
 
 
-def _take_image(pipe: Pipe, order: FetchChunks, bytes_most: int) -> tuple[Header, bytes, memoryview]:
-    """The first page, manifest and table of the commit that was asked for, proved."""
+def _ask(pipe: Pipe, order: FetchChunks, runs: Runs) -> tuple[bytes, Header, int]:
+    """The first page of the commit that is asked for, what it says, unproved, and the length of what comes with it."""
+    pipe.send(Fetch(order.member, order.commit, runs))
     image, bulk = pipe.receive()
     if not isinstance(image, Image):
         raise PartnerError("a carrier was asked for a commit, and answered something else")
     header = check_page(image.page)
     if (header.member, header.commit) != (order.member, order.commit):
         raise PartnerError(f"{order.commit} of {order.member} was asked for, {header.commit} of {header.member} came")
-    check_lengths(header, bulk, bytes_most)
+    return image.page, header, bulk
+
+
+def _take_proof(pipe: Pipe, order: FetchChunks, slot: Slot) -> None:
+    page, header, bulk = _ask(pipe, order, ())
+    check_lengths(header, bulk, slot.bytes)
     proof = pipe.read(bulk)
-    check_proof(image.page, header, proof)
-    return header, image.page, proof
+    check_proof(page, header, proof)
+    slot.image[header.manifest_at : header.image_bytes] = proof
+    slot.image[:HEADER_BYTES] = page
 
 
-def _take_run(pipe: Pipe, target: memoryview, header: Header, proof: memoryview, first: int, count: int) -> list[int]:
-    """The chunks of one run, each to its place; those that are whole."""
-    whole, at = [], first
-    while at < first + count:
-        heard, bulk = pipe.receive()
-        burst = check_chunks(heard, bulk, header, at, first + count)
-        for index in range(at, at + burst.count):
-            start, end = header.chunk_range(index)
-            pipe.read_into(target[start:end])
-            entry = header.manifest_bytes + CHECKSUM_BYTES * index
-            if checksum(target[start:end]) == proof[entry : entry + CHECKSUM_BYTES]:
-                whole.append(index)
-        at += burst.count
-    return whole
+def _take_runs(pipe: Pipe, order: FetchChunks, runs: Runs, slot: Slot) -> None:
+    """Have these chunks come. They are not read here: their checksums are the asker's."""
+    _, header, bulk = _ask(pipe, order, runs)
+    if bulk or header.image_bytes > slot.bytes:
+        raise PartnerError(f"{order.commit} of {order.member} came otherwise than it was asked for")
+    check_runs(runs, header)
+    for first, count in runs:
+        at = first
+        while at < first + count:
+            heard, bulk = pipe.receive()
+            burst = check_chunks(heard, bulk, header, at, first + count)
+            start, end = span_of(header, burst)
+            pipe.read_into(slot.image[start:end])
+            at += burst.count

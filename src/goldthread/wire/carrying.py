@@ -90,7 +90,7 @@ class ChunksFetchedNote(msgspec.Struct, frozen=True, tag=True):
 
     ticket: int
     landed: tuple[int, ...]
-    """The chunks that came and are whole, of those that were asked for."""
+    """The chunks that came, of those that were asked for. Whether they are whole is for the asker to see."""
 
 
 class FetchFailedNote(msgspec.Struct, frozen=True, tag=True):

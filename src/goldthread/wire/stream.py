@@ -8,7 +8,7 @@ lie in memory. The caller asks and the answerer answers, never both at once:
 | `StreamGreeting`| `StreamGreeting`, or `Refused`                                                                 |
 | `Offer`         | `Want`: send these chunks; `Held`: this commit, or a newer one, is whole here; `Refused`       |
 | `Chunks` ...    | nothing, until all that was wanted has come; then again `Want`, `Held` or `Refused`            |
-| `Fetch`         | `Image`, and then each run of chunks that was asked for, in `Chunks`; or `Refused`             |
+| `Fetch`         | `Image`; and the chunks that were asked for, run by run, in `Chunks`; or `Refused`             |
 | `PutBundle`     | `BundleKept`, or `Refused`                                                                     |
 
 An offer carries all of an image but its payload, so the answerer knows the checksum of every chunk before any comes.
@@ -112,7 +112,7 @@ class Fetch(msgspec.Struct, frozen=True, tag=True):
     member: MemberName
     commit: CommitId
     runs: Runs
-    """Of chunks that are wanted beside header, manifest and table."""
+    """Of the chunks that are wanted, by one who knows their checksums; none: manifest and table are wanted."""
 
 
 class PutBundle(msgspec.Struct, frozen=True, tag=True):
@@ -136,7 +136,7 @@ class Held(msgspec.Struct, frozen=True, tag=True):
 
 
 class Image(msgspec.Struct, frozen=True, tag=True):
-    """The answer to `Fetch`. Bulk: the image's manifest and table."""
+    """The answer to `Fetch`. Bulk: the image's manifest and table, where they are wanted."""
 
     page: bytes
 
