@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import msgspec
 import pytest
 from standin import StandIn, tie
@@ -39,27 +36,6 @@ def invitations(clock: Clock) -> Invitations:
     return Invitations(clock)
 
 
-@pytest.fixture
-def iruka(tmp_path: Path) -> Iterator[StandIn]:
-    keeper = StandIn(tmp_path / "iruka", "iruka")
-    yield keeper
-    keeper.stop()
-
-
-@pytest.fixture
-def kakashi(tmp_path: Path) -> Iterator[StandIn]:
-    keeper = StandIn(tmp_path / "kakashi", "kakashi")
-    yield keeper
-    keeper.stop()
-
-
-@pytest.fixture
-def sakura(tmp_path: Path) -> Iterator[StandIn]:
-    keeper = StandIn(tmp_path / "sakura", "sakura")
-    yield keeper
-    keeper.stop()
-
-
 def test_a_secret_opens_one_invitation(invitations: Invitations) -> None:
     """It carries the inviter's terms, and is drawn anew each time."""
     secret = invitations.issue(Terms(cores=3))
@@ -71,7 +47,7 @@ def test_a_secret_opens_one_invitation(invitations: Invitations) -> None:
 def test_nothing_is_kept_of_a_secret_but_its_hash(invitations: Invitations) -> None:
     """Whoever reads the keeper's memory of it cannot use it."""
     secret = invitations.issue(Terms())
-    assert secret not in [given.digest for given in invitations._given]
+    assert repr(secret) not in repr(invitations._given)
 
 
 def test_an_invitation_ends_after_ten_minutes(invitations: Invitations, clock: Clock) -> None:

@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+import socket
 
-import pytest
 from standin import StandIn, tie
 
 from goldthread.names import MemberName, Span
 from goldthread.rules.bond_events import BeatAnswered, BeatHeard, BondOver, BondTied, LinkLost, LinkUp
 from goldthread.rules.bond_orders import AnswerBeat, EndBond
 from goldthread.terms import Consent, Terms
-
-
-@pytest.fixture
-def iruka(tmp_path: Path) -> Iterator[StandIn]:
-    keeper = StandIn(tmp_path / "iruka", "iruka")
-    yield keeper
-    keeper.stop()
-
-
-@pytest.fixture
-def kakashi(tmp_path: Path) -> Iterator[StandIn]:
-    keeper = StandIn(tmp_path / "kakashi", "kakashi")
-    yield keeper
-    keeper.stop()
 
 
 def talk(speaker: StandIn, listener: StandIn, number: int) -> None:
@@ -66,8 +50,6 @@ def test_a_partner_that_restarts_is_found_again(iruka: StandIn, kakashi: StandIn
 
 def test_a_partner_is_found_where_it_went(iruka: StandIn, kakashi: StandIn) -> None:
     """Its port is taken when it comes back: it says where it is now, and the old place is forgotten."""
-    import socket
-
     tie(iruka, kakashi)
     before = kakashi.port
     kakashi.stop()
