@@ -111,6 +111,13 @@ class Host:
             if isinstance(event, kind):
                 return event
 
+    def hears_of_commit(self) -> CommitHeld | ReplicateFailed:
+        """The answer to `Replicate`."""
+        while True:
+            event = self.heard.get(timeout=SECONDS)
+            if isinstance(event, CommitHeld | ReplicateFailed):
+                return event
+
     def pin(self, other: Host) -> None:
         self.keys.pin(Partner(other.me, other.keys.name, (), (other.keys.certificate,)))
 
@@ -124,7 +131,8 @@ class Host:
         return port
 
     def carrier(self) -> int:
-        """The carrier's process."""
+        """The carrier's process, once it is here."""
+        self.port()
         mark = os.fsencode(self.home.path)
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError):
@@ -133,10 +141,13 @@ class Host:
                     return int(entry.name)
         raise LookupError("no carrier lives")
 
-    def kill_carrier(self) -> None:
-        pidfd = os.pidfd_open(self.carrier())
+    def kill(self, pid: int) -> None:
+        """Kill this carrier, and wait until its keeper has seen it."""
+        pidfd = os.pidfd_open(pid)
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         os.close(pidfd)
+        while self.do(lambda: self.carriage.port):
+            threading.Event().wait(0.001)
 
     def die(self) -> None:
         """Let the keeper end without a word; its carrier lives on."""
@@ -212,10 +223,7 @@ def replicate(
     host: Host, partner: KeeperId, commit: CommitId, member: MemberName = WALK
 ) -> CommitHeld | ReplicateFailed:
     host.do(lambda: host.carriage.replicate(Replicate(member, commit, partner)))
-    while True:
-        event = host.heard.get(timeout=SECONDS)
-        if isinstance(event, CommitHeld | ReplicateFailed):
-            return event
+    return host.hears_of_commit()
 
 
 def allow(host: Host, partner: KeeperId, epoch: int = 1, bytes_most: int = 1 << 30, member: MemberName = WALK) -> None:
@@ -244,43 +252,67 @@ def two_hosts(folder: Path, policy: Policy = USUAL) -> Iterator[tuple[Host, Host
 
 
 class Cutter:
-    """Stands between two carriers, and cuts the connection after so many bytes towards the answerer."""
+    """Stands between two carriers: counts what passes, and cuts the connection once, at any byte."""
 
     def __init__(self, target: int) -> None:
         self._target = target
         self._door = socket.create_server(("127.0.0.1", 0))
         self.port = self._door.getsockname()[1]
-        self.cut_after: int | None = None
         self.passed = 0
         """Bytes towards the answerer, of all connections."""
+        self.answered = 0
+        """Bytes towards the caller."""
+        self.cut_at: int | None = None
+        """Of `passed`."""
+        self.cut_answer_at: int | None = None
+        """Of `answered`."""
+        self.cut = threading.Event()
         threading.Thread(target=self._let_in, daemon=True).start()
 
     def _let_in(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 caller, _ = self._door.accept()
-                answerer = socket.create_connection(("127.0.0.1", self._target))
-                threading.Thread(target=self._pass_on, args=(caller, answerer, True), daemon=True).start()
-                threading.Thread(target=self._pass_on, args=(answerer, caller, False), daemon=True).start()
+                try:
+                    answerer = socket.create_connection(("127.0.0.1", self._target))
+                except OSError:
+                    caller.close()
+                    continue
+                threading.Thread(target=self._ask, args=(caller, answerer), daemon=True).start()
+                threading.Thread(target=self._answer, args=(answerer, caller), daemon=True).start()
 
-    def _pass_on(self, source: socket.socket, target: socket.socket, counted: bool) -> None:
-        passed = 0
+    def _ask(self, caller: socket.socket, answerer: socket.socket) -> None:
         with contextlib.suppress(OSError):
-            while piece := source.recv(1 << 16):
-                if counted:
-                    if self.cut_after is not None:
-                        piece = piece[: self.cut_after - passed]
-                    passed += len(piece)
-                    self.passed += len(piece)
-                target.sendall(piece)
-                if counted and passed == self.cut_after:
+            while piece := caller.recv(1 << 16):
+                cut = self.cut_at is not None and self.passed + len(piece) >= self.cut_at
+                if self.cut_at is not None and cut:
+                    piece, self.cut_at = piece[: self.cut_at - self.passed], None
+                self.passed += len(piece)
+                answerer.sendall(piece)
+                if cut:
+                    self.cut.set()
                     break
-        for stream in (source, target):
-            with contextlib.suppress(OSError):
-                stream.shutdown(socket.SHUT_RDWR)
-            stream.close()
+        _end(caller, answerer)
+
+    def _answer(self, answerer: socket.socket, caller: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while piece := answerer.recv(1 << 16):
+                cut = self.cut_answer_at is not None and self.answered + len(piece) >= self.cut_answer_at
+                if self.cut_answer_at is not None and cut:
+                    piece, self.cut_answer_at = piece[: self.cut_answer_at - self.answered], None
+                self.answered += len(piece)
+                caller.sendall(piece)
+                if cut:
+                    self.cut.set()
+                    break
+        _end(caller, answerer)
 
     def close(self) -> None:
+        _end(self._door)
+
+
+def _end(*streams: socket.socket) -> None:
+    for stream in streams:
         with contextlib.suppress(OSError):
-            self._door.shutdown(socket.SHUT_RDWR)
-        self._door.close()
+            stream.shutdown(socket.SHUT_RDWR)
+        stream.close()
