@@ -119,13 +119,13 @@ class BondHands:
         keeper, member = self._keeper, order.member
         self.carriage.adopt(order)
         known = keeper.journal.command(member)
-        if known is not None and not Path(known.directory).is_relative_to(keeper.home.path):
-            return  # It began here, and runs here as its user started it.
         view = keeper.machine.view(member)
         digest = "" if view is None else view.bundle
         try:
             packed = read_bundle(held_folder(keeper.home, order.partner, member), digest)
             keep_bundle(packed, owned_folder(keeper.home, member))
+            if known is not None and not Path(known.directory).is_relative_to(keeper.home.path):
+                return  # It began here, and runs here as its user started it.
             command = lay_out(unpack(packed, BundleLimits()), keeper.home.member(member) / "program" / digest)
         except (GoldthreadError, OSError) as error:
             keeper.warn(member, f"what is needed to run {member} cannot be laid out: {error}")

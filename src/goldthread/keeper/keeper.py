@@ -23,8 +23,8 @@ from goldthread.local import Home
 from goldthread.names import Epoch, MemberName, seconds
 from goldthread.policy import Policy
 from goldthread.report import AlarmLevel, AlarmReport
-from goldthread.rules.bond_orders import BondRecord, HeldRecord
 from goldthread.rules.bond_events import BondEvent
+from goldthread.rules.bond_orders import BondRecord, HeldRecord
 from goldthread.rules.events import Event
 from goldthread.rules.machine import Machine
 from goldthread.rules.orders import LifeRecord, MemberRecord, Order

@@ -214,7 +214,8 @@ def _build(home: Home, loop: Loop) -> tuple[Keeper, Eyes, BondHands, Door]:
     journal.begin(boot, os.getpid(), VERSION, time.time())
     keeper = Keeper(home, policy, keys, loop, journal, vault, machine)
     eyes = Eyes(keeper)
-    bonds = BondHands(keeper, LinkSettings(listen=settings.listen, addresses=settings.addresses), Tenancy(keeper, store))
+    links = LinkSettings(listen=settings.listen, addresses=settings.addresses)
+    bonds = BondHands(keeper, links, Tenancy(keeper, store))
     hands = Hands(keeper, eyes, bonds)
     keeper.obey = hands.obey
     ears = Ears(keeper, hands, eyes)

@@ -197,7 +197,7 @@ class Bonds:
 
     def meet_newer(self, member: Member, partner: Partner, epoch: Epoch) -> None:
         """A partner runs a newer life of a member of this keeper: the fence."""
-        owning.go_away(self, member, partner.id, epoch)
+        owning.go_away(self, member, partner.name, epoch)
 
     # Inside
 

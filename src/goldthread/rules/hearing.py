@@ -231,10 +231,7 @@ def on_bundle_failed(bonds: Bonds, event: bond_events.BundleFailed) -> None:
     if member is not None:
         bonds.set_time(member)
         member.bundle_sent = ""
-        member.retry_at = Instant(bonds.now + bonds.policy.hold_retry)
-        if event.text != member.carry_failure:
-            member.alarm(AlarmLevel.WARNING, f"what is needed to run {event.member} could not be sent: {event.text}")
-        member.carry_failure = event.text
+        owning.take_failure(bonds, member, f"what is needed to run {event.member} could not be sent: {event.text}")
 
 
 def on_mended(bonds: Bonds, event: bond_events.CopyMended) -> None:

@@ -157,9 +157,16 @@ def _learn(bonds: Bonds, held: Held, fact: OwnedFact) -> None:
     if is_news:
         bonds.out.append(orders.Persist(after))
     most = bonds.room_for(bonds.partners[before.partner], but=fact.member) // _SLOTS_HELD
-    if held.allowed != (fact.epoch, most):
-        held.allowed = (fact.epoch, most)
-        bonds.out.append(bond_orders.AllowCopies(before.partner, before.member, fact.epoch, most))
+    _allow(bonds, held, most)
+
+
+def _allow(bonds: Bonds, held: Held, most: int) -> None:
+    """Let its commits in, but none of an older life than that of what is here."""
+    record = held.record
+    oldest = Epoch(0) if record.commit is None else record.commit.epoch
+    if held.allowed != (oldest, most):
+        held.allowed = (oldest, most)
+        bonds.out.append(bond_orders.AllowCopies(record.partner, record.member, oldest, most))
 
 
 def drop(bonds: Bonds, held: Held) -> None:

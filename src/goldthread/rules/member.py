@@ -184,13 +184,14 @@ class Member:
         self.carrying: CommitId | None = None
         """The commit that is on its way to the holder."""
         self.carry_failure = ""
+        """What was said last of why its copy does not reach the holder."""
+        self.carry_failures = 0
+        """How many in a row."""
         self.retry_at = Instant(0)
         self.held_at: Instant | None = None
         self.exposed_at: Instant | None = None
         """Since when the copy that another host had cannot be counted on."""
         self.rebond: Span | None = None
-        self.held_version = 0
-        """The version of the holder's facts when it last said that a commit is held."""
         self.elsewhere: tuple[Copy, ...] = ()
         """The copies that its holder has, by the holder's word."""
         self.elsewhere_over: Span | None = None

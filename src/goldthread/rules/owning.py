@@ -31,6 +31,7 @@ __all__ = [
     "on_hold_asked",
     "on_replicate_failed",
     "release",
+    "take_failure",
     "take_promises",
 ]
 
@@ -114,7 +115,9 @@ def _watch_holder(bonds: Bonds, member: Member, partner: Partner) -> None:
         _let_go(member, OwnerState.SEEKING)
         return
     if held is not None and record.held is not None and held.commit is None:
-        if partner.facts.version > member.held_version:
+        # What it said before its last word on the copy came may arrive after it.
+        is_newer = member.held_at is None or bonds.now - member.held_at > member.policy.hold_retry
+        if is_newer:
             member.record = msgspec.structs.replace(record, held=None)
             member.alarm(AlarmLevel.WARNING, f"{partner.name} has lost its copy of {record.name}; it is sent again")
     elif held is not None and held.commit is not None and (record.held is None or held.commit > record.held):
@@ -140,7 +143,10 @@ def _cover(member: Member) -> None:
 
 def _let_go(member: Member, state: OwnerState) -> None:
     """It has no holder any more. Whoever may still believe to be one stays a claimant until it has heard so."""
-    _expose(member)
+    if state is OwnerState.SEEKING:
+        _expose(member)
+    else:
+        member.exposed_at = None
     member.persist(holder=None, held=None, owner_state=state)
     member.carrying = None
     for ticket, _ in member.hold_waiters:
@@ -204,9 +210,8 @@ def on_held(bonds: Bonds, member: Member, event: bond_events.CommitHeld) -> None
     if event.partner != record.holder or (record.held is not None and event.commit <= record.held):
         return
     is_first = record.held is None
-    partner = bonds.partners[event.partner]
     member.record = msgspec.structs.replace(record, held=event.commit)
-    member.held_version = 0 if partner.facts is None else partner.facts.version
+    member.carry_failure, member.carry_failures = "", 0
     member.held_at = bonds.now
     if is_first:
         _cover(member)
@@ -214,17 +219,22 @@ def on_held(bonds: Bonds, member: Member, event: bond_events.CommitHeld) -> None
     served = [ticket for ticket, commit in member.hold_waiters if commit <= event.commit]
     member.hold_waiters = [(ticket, commit) for ticket, commit in member.hold_waiters if commit > event.commit]
     for ticket in served:
-        member.accept(ticket, f"{event.commit} is held by {partner.name}")
+        member.accept(ticket, f"{event.commit} is held by {bonds.name_of(event.partner)}")
 
 
 def on_replicate_failed(bonds: Bonds, member: Member, event: bond_events.ReplicateFailed) -> None:
     member.carrying = None
-    member.retry_at = Instant(bonds.now + member.policy.hold_retry)
-    if event.text != member.carry_failure:
-        member.alarm(
-            AlarmLevel.NOTICE, f"a copy of {member.record.name} could not be brought to its holder: {event.text}"
-        )
-    member.carry_failure = event.text
+    take_failure(bonds, member, f"a copy of {member.record.name} could not be brought to its holder: {event.text}")
+
+
+def take_failure(bonds: Bonds, member: Member, text: str) -> None:
+    """It is tried again: soon after the first failure, which a carrier that is still starting explains."""
+    member.carry_failures += 1
+    pause = member.policy.hold_retry if member.carry_failures > 1 else 2 * member.policy.tick
+    member.retry_at = Instant(bonds.now + pause)
+    if member.carry_failures > 1 and text != member.carry_failure:
+        member.alarm(AlarmLevel.NOTICE, text)
+        member.carry_failure = text
 
 
 def on_hold_asked(bonds: Bonds, member: Member, event: bond_events.HoldAsked) -> None:
