@@ -88,7 +88,7 @@ class Bedside:
 
     def mend(self, commit: CommitId) -> CopyMended:
         before = self.meter.passed
-        copy = Copy(commit, Level.HELD, CHUNKS * CHUNK_BYTES + (1 << 20))
+        copy = Copy(commit, Level.HELD, 0)
         order = MendCopy(WALK, commit, (copy,), self.holder.me)
         self.owner.do(lambda: self._mender.mend(order))
         mended = self.owner.hears(CopyMended)

@@ -24,7 +24,7 @@ from typing import Final, Protocol
 from goldthread.errors import GoldthreadError
 from goldthread.keeper.keeper import Keeper
 from goldthread.keeper.memory import refuse_without_room
-from goldthread.keeper.patchwork import Source, fill_holes, seal, survey
+from goldthread.keeper.patchwork import Source, fill_holes, survey
 from goldthread.names import CommitId, KeeperId, MemberName
 from goldthread.rules.bond_events import CopyMended
 from goldthread.rules.bond_orders import MendCopy
@@ -32,13 +32,14 @@ from goldthread.rules.repair import Repair
 from goldthread.slots.kernel import memory_file
 from goldthread.slots.pins import open_for_pins, pin_for_reading, pin_for_writing, unpin
 from goldthread.slots.slot import make_slot
-from goldthread.wire.image import HEADER_BYTES
 from goldthread.wire.messages import HoldSlot
 
 __all__ = ["Fetcher", "Mender"]
 
 _OWN_MEMORY: Final = "own memory"
 _THE_VAULT: Final = "the vault"
+_IMAGE_BYTES_MOST: Final = 1 << 40
+"""The length of the file for a proof of unknown length. Only what is written into it takes memory."""
 _ASKED_MOST: Final = 8
 """How often the partner is asked for the sake of one commit."""
 
@@ -58,7 +59,7 @@ class Fetcher(Protocol):
     ) -> None:
         """Get these chunks of the partner's copy, each to its place in the file; then `done` with those that came.
 
-        Where `chunks` is None, get header, manifest and table instead, and leave the image open."""
+        Where `chunks` is None, get the first page, manifest and table instead."""
 
 
 class Mender:
@@ -102,11 +103,11 @@ class Mender:
             mending.take(landed)
             self._attempt(mending)
 
-        def ask(scratch: int) -> None:
-            self._fetcher.fetch(partner, order.member, order.commit, missing, scratch, done, failed)
+        def ask(target: int) -> None:
+            self._fetcher.fetch(partner, order.member, order.commit, missing, target, done, failed)
 
         mending.asked.append(missing)
-        self._keeper.loop.work(mending.make_scratch, ask, failed)
+        self._keeper.loop.work(lambda: mending.make_room(missing), ask, failed)
 
     def _end(self, mending: _Mending, repair: Repair) -> None:
         order, fresh = mending.order, mending.take_fresh()
@@ -140,10 +141,14 @@ class _Mending:
         self.asked: list[tuple[int, ...] | None] = []
         """What the partner was asked for; None: for a proof."""
         self._landed: set[int] = set()
+        self._proof: int | None = None
+        """Where a fetched proof goes."""
         self._scratch: int | None = None
         """Where fetched chunks go."""
         self._fresh: int | None = None
         """The slot that was made for want of one that can be mended."""
+        self._size = 0
+        """Of the whole image, as soon as a proof is known."""
         own = keeper.shelf.find(order.member, order.commit)
         slots = sorted(keeper.shelf.slots(order.member).values(), key=lambda slot: slot is not own)
         self._slots = [open_for_pins(slot.descriptor, writing=True) for slot in slots]
@@ -157,29 +162,30 @@ class _Mending:
             sources += self._vault(cleanup)
             if self._scratch is not None:
                 sources.append(Source(self.partner, self._scratch, self._landed))
+            if self._proof is not None:
+                sources.append(Source(self.partner, self._proof, only=()))
             found = survey(sources, self.order.member, self.order.commit)
             if found is None:
                 return None
             proof, repair = found
+            self._size = proof.header.image_bytes
             if not repair.missing:
-                if target is None:
-                    target = self._make_fresh(proof.header.image_bytes)
-                fill_holes(target, proof, sources, repair)
+                fill_holes(self._make_fresh() if target is None else target, proof, sources, repair)
             return repair
 
-    def make_scratch(self) -> int:
-        """Where fetched chunks go. Beside a slot it takes no more memory than what is written into it."""
+    def make_room(self, missing: tuple[int, ...] | None) -> int:
+        """Where what is fetched goes. Beside the slot it takes no more memory than what is written into it."""
+        name = f"goldthread-{self.order.member}"
+        if missing is None:
+            self._proof = memory_file(name, _IMAGE_BYTES_MOST)
+            return self._proof
         if self._scratch is None:
-            size = max((copy.bytes for copy in self.order.copies), default=HEADER_BYTES)
-            name = f"goldthread-{self.order.member}"
-            self._scratch = memory_file(name, size) if self._has_own else self._make_fresh(size)
+            self._scratch = memory_file(name, self._size) if self._has_own else self._make_fresh()
         return self._scratch
 
     def take(self, landed: tuple[int, ...]) -> None:
         """What was asked for last has come."""
         self._landed |= set(landed)
-        if self._scratch is not None and self.asked[-1] is None:
-            seal(self._scratch, self.order.commit)
 
     def take_fresh(self) -> int | None:
         fresh, self._fresh = self._fresh, None
@@ -188,15 +194,15 @@ class _Mending:
         return fresh
 
     def close(self) -> None:
-        made = {self._scratch, self._fresh}
+        made = {self._proof, self._scratch, self._fresh}
         for descriptor in (*self._slots, *made):
             if descriptor is not None:
                 os.close(descriptor)
 
-    def _make_fresh(self, size: int) -> int:
+    def _make_fresh(self) -> int:
         if self._fresh is None:
-            refuse_without_room(size, self._keeper.policy.memory_free_bytes)
-            self._fresh = make_slot(self.order.member, size)
+            refuse_without_room(self._size, self._keeper.policy.memory_free_bytes)
+            self._fresh = make_slot(self.order.member, self._size)
         return self._fresh
 
     def _pin(self, cleanup: ExitStack) -> tuple[int | None, list[Source]]:

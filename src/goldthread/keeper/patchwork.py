@@ -18,7 +18,7 @@ from goldthread.names import CommitId, MemberName
 from goldthread.rules.repair import Lender, Repair, plan_repair
 from goldthread.wire.image import CHECKSUM_BYTES, HEADER_BYTES, SEAL_AT, Header, checksum, pack_header, peek_header
 
-__all__ = ["Proof", "Source", "fill_holes", "seal", "survey"]
+__all__ = ["Proof", "Source", "fill_holes", "survey"]
 
 _SEAL_END: Final = SEAL_AT + 8
 
@@ -121,15 +121,10 @@ def fill_holes(target: int, proof: Proof, sources: Sequence[Source], repair: Rep
                 if chunk is None:
                     raise CommitDamaged(f"chunk {index} in {source.name} changed while it was taken")
                 os.pwrite(target, chunk, header.chunk_range(index)[0])
-    seal(target, header.commit)
+    os.pwrite(target, _seal_of(header.commit), SEAL_AT)
     whole = mended.whole_chunks(proof, range(header.chunk_count))
     if mended.proof(header.member, header.commit) != proof or len(whole) < header.chunk_count:
         raise CommitDamaged("what was written is not what is read: the memory of this host does not keep it")
-
-
-def seal(target: int, commit: CommitId) -> None:
-    """Say that the image is whole, or as whole as its checksums are."""
-    os.pwrite(target, _seal_of(commit), SEAL_AT)
 
 
 def _seal_of(commit: CommitId) -> bytes:
