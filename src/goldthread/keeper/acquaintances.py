@@ -14,6 +14,7 @@ from goldthread.names import Instant, KeeperId, Span, seconds
 from goldthread.version import VERSION
 from goldthread.wire.addresses import ADDRESSES_MOST, parse_address, write_address
 from goldthread.wire.bonds import BOND_PROTOCOL, BOND_PROTOCOL_OLDEST, Greeting
+from goldthread.wire.scrutiny import printable
 
 __all__ = ["Acquaintances"]
 
@@ -108,7 +109,7 @@ class Acquaintances:
 
     def complain(self, keeper: KeeperId, error: PartnerError) -> None:
         """Raise an alarm about a partner, not each time that it errs."""
-        moment, text = now(), str(error)
+        moment, text = now(), printable(str(error))
         last = self._alarms.get(keeper)
         if last is not None and Span(moment - last[0]) < (_ALARM_AGAIN if last[1] == text else _ALARM_EVERY):
             return
@@ -122,5 +123,10 @@ class Acquaintances:
         self._strangers += 1
         moment = now()
         if self._strangers_told is None or moment - self._strangers_told >= _ALARM_EVERY:
-            log.info("turned away %d at the door for keepers, the last from %s: %s", self._strangers, host, error)
+            log.info(
+                "turned away %d at the door for keepers, the last from %s: %s",
+                self._strangers,
+                host,
+                printable(str(error)),
+            )
             self._strangers, self._strangers_told = 0, moment

@@ -170,7 +170,7 @@ class Caller:
             return
         was_up, self._up, self._call = self._up, False, None
         if was_up:
-            self._known.keeper.tell(LinkLost(self._partner, str(error)))
+            self._known.keeper.tell(LinkLost(self._partner, printable(str(error))))
         if self._farewell is not None and isinstance(error, Disowned):
             self._end_bond("it knew of the bond no more")
         partner = self._known.keys.partner(self._partner)
@@ -185,7 +185,7 @@ class Caller:
             self._known.complain(self._partner, error)
         if str(error) != self._said:
             self._said = str(error)
-            log.info("no link with %s: %s", self._partner, error)
+            log.info("no link with %s: %s", self._partner, printable(str(error)))
 
     def _end_bond(self, text: str) -> None:
         self._farewell = None

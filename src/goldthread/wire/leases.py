@@ -51,7 +51,7 @@ def decode_lease(record: bytes) -> Lease:
     try:
         lease = _decoder.decode(record)
         member_name(lease.member)
-    except (msgspec.MsgspecError, UnicodeDecodeError, UsageError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, UsageError) as error:
         raise PartnerError(f"a lease could not be read: {printable(str(error))}") from error
     for keeper in (lease.origin, lease.owner):
         if keeper is not None:
