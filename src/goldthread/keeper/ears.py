@@ -17,7 +17,7 @@ from goldthread.keeper.memory import refuse_without_room
 from goldthread.keeper.ward import Ward
 from goldthread.names import Epoch, MemberName
 from goldthread.report import Phase
-from goldthread.rules import events
+from goldthread.rules import bond_events, events
 from goldthread.rules.orders import MemberRecord
 from goldthread.slots.slot import make_slot
 from goldthread.wire import messages
@@ -39,6 +39,7 @@ class Ears:
             messages.RaisedNote: self._raised,
             messages.LeaveNote: self._leave,
             messages.DepositRequest: self._deposit,
+            messages.HoldRequest: self._hold,
             messages.ShimNote: self._shim,
             messages.LifeStartedNote: self._life_started,
             messages.LifeNotStartedNote: self._life_not_started,
@@ -133,6 +134,11 @@ class Ears:
         ward = self._ward_of(connection)
         self._eyes.look(ward)
         self._keeper.tell(events.DepositAsked(self._keeper.ticket(connection), ward.member))
+
+    def _hold(self, connection: Connection, request: messages.HoldRequest, descriptors: list[int]) -> None:
+        ward = self._ward_of(connection)
+        self._eyes.look(ward)
+        self._keeper.tell(bond_events.HoldAsked(self._keeper.ticket(connection), ward.member))
 
     def _ward_of(self, connection: Connection) -> Ward:
         """The member that this program has joined. Raises `Fenced` where another life has its place."""

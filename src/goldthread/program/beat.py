@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
 from mmap import mmap
-from typing import Final
 
-from goldthread.names import CommitId, Step
-from goldthread.wire.pulse import PULSE_BYTES, Pulse, read_deposited, write_pulse
+from goldthread.clock import now
+from goldthread.names import CommitId, Instant, Step
+from goldthread.wire.pulse import PULSE_BYTES, Pulse, read_deposited, read_held, read_vouched, write_pulse
 
 __all__ = ["Heart"]
-
-_NS: Final = time.monotonic_ns
 
 
 class Heart:
@@ -27,16 +24,16 @@ class Heart:
 
     def start(self) -> None:
         """`restore` is done: from now on silence counts."""
-        self._pulse.beat_at = _NS()
+        self._pulse.beat_at = now()
 
     def beat(self, step: Step | None = None) -> None:
-        pulse, now = self._pulse, _NS()
+        pulse, moment = self._pulse, now()
         if pulse.beats == 0:
-            pulse.first_beat_at = now
+            pulse.first_beat_at = moment
         if pulse.beat_at:
-            pulse.gap = max(pulse.gap, now - pulse.beat_at)
+            pulse.gap = max(pulse.gap, moment - pulse.beat_at)
         pulse.beats += 1
-        pulse.beat_at = now
+        pulse.beat_at = moment
         if step is not None:
             pulse.step = step
         write_pulse(self._page, pulse)
@@ -62,6 +59,16 @@ class Heart:
     def deposited(self) -> Step | None:
         """The newest step in the vault, as the keeper last said."""
         return read_deposited(self._page)
+
+    @property
+    def held(self) -> Step | None:
+        """The newest step in the memory of the holder, as the keeper last said."""
+        return read_held(self._page)
+
+    @property
+    def vouched_until(self) -> Instant | None:
+        """Until when the life is vouched for; None: without end."""
+        return read_vouched(self._page)
 
     def stop(self) -> None:
         self._page.release()

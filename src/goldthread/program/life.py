@@ -18,18 +18,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, TypeVar, cast, overload
 
-from goldthread.errors import KeeperError, KeeperUnreachable, UsageError
+from goldthread.errors import KeeperError, KeeperUnreachable, PartnerUnreachable, UsageError
 from goldthread.local import Home, reach_keeper
 from goldthread.names import CommitId, Epoch, MemberName, Step, member_name
 from goldthread.program.beat import Heart
 from goldthread.program.farewell import Farewell, is_peaceful
 from goldthread.program.link import Link
 from goldthread.program.pour import pour
+from goldthread.program.voucher import Voucher
 from goldthread.program.writer import Writer
 from goldthread.report import Ending
 from goldthread.slots.slot import Slot
 from goldthread.wire.messages import (
     DepositRequest,
+    HoldRequest,
     Joined,
     JoinRequest,
     LeaveNote,
@@ -42,7 +44,9 @@ __all__ = ["Life", "RestoreWarning", "Safe", "UnsealedWarning", "join"]
 S = TypeVar("S")
 
 _NEW_SLOT_SECONDS: Final = 5.0
-_DEPOSIT_SECONDS: Final = 60.0
+_WAIT_SECONDS: Final = 60.0
+_ASKED: Final = {"held": (HoldRequest(), PartnerUnreachable), "deposited": (DepositRequest(), KeeperError)}
+"""What the keeper is asked for each level, and what is raised where it takes too long."""
 
 
 class UnsealedWarning(UserWarning):
@@ -55,12 +59,13 @@ class RestoreWarning(UserWarning):
 
 @dataclass(frozen=True, slots=True)
 class Safe:
-    """How far a life's work is safe, by step; None where there is nothing yet. `deposited <= sealed`."""
+    """How far a life's work is safe, by step; None where there is nothing yet. Neither `held` nor `deposited` is above
+    `sealed`."""
 
     sealed: Step | None
     """Against the death of the process."""
     held: Step | None
-    """Against the death of the host: always None, until a bond holds copies on another host."""
+    """Against the death of the host: in the memory of a partner, where there is a bond."""
     deposited: Step | None
     """In the vault, against the end of all memory."""
     unsealed: int
@@ -117,7 +122,15 @@ class Life:
         self._image = descriptors[1] if len(descriptors) > 1 else None
         self._restored = joined.commit is None
         self._heart = Heart(descriptors[0])
-        self._writer = Writer(member, joined.epoch, slots_most=joined.slots, new_slot=self._new_slot, pickle=pickle)
+        self._voucher = Voucher(self._heart, lambda: self._link.look(), f"life {joined.epoch} of {member}")
+        self._writer = Writer(
+            member,
+            joined.epoch,
+            slots_most=joined.slots,
+            new_slot=self._new_slot,
+            pickle=pickle,
+            voucher=self._voucher,
+        )
         self._pickle = pickle
         self._generators = generators
         self._link: Link
@@ -164,20 +177,32 @@ class Life:
         return state
 
     def commit(
-        self, state: object, *, step: int | None = None, wait: Literal["sealed", "deposited"] = "sealed"
+        self,
+        state: object,
+        *,
+        step: int | None = None,
+        wait: Literal["sealed", "held", "deposited"] = "sealed",
+        timeout: float = _WAIT_SECONDS,
     ) -> CommitId | None:
         """Seal the whole state, and return its name; from then on the program may change its arrays, or be killed.
 
         `step` defaults to `state["step"]` (or `state.step`) where that is an int, else to one more than the last.
-        With `wait="deposited"` the call returns when the commit is in the vault.
+        With `wait="held"` the call returns when the commit is in the memory of a partner, on another host; with
+        `wait="deposited"` when it is in the vault; it is waited for at most `timeout` seconds.
+
+        Where the member's partner may take it over, a life goes on only while somebody vouches for it (the partner or
+        the lease store): else the call waits, says so, and seals nothing. No commit that it returns for was sealed
+        after another life may have begun.
 
         Returns None, with an `UnsealedWarning`, where no slot could be had because no keeper can be reached: the
         program goes on, `safe.unsealed` counts. Raises `CannotStore` (before anything is written), `NoRoom` (the
-        last commits stay), `UsageError` for a step that goes backwards, `Fenced` where a newer life exists.
+        last commits stay), `UsageError` for a step that goes backwards, `Fenced` where a newer life exists. Where the
+        commit is sealed but not held or deposited in time it raises `PartnerUnreachable` or `KeeperError`: the
+        program may go on.
         """
-        if wait not in ("sealed", "deposited"):
+        if wait not in ("sealed", "held", "deposited"):
             raise UsageError(
-                f"wait={wait!r} is not a level that a commit can be waited for", hint='"sealed" or "deposited"'
+                f"wait={wait!r} is not a level that a commit can be waited for", hint='"sealed", "held" or "deposited"'
             )
         self._refuse_commit()
         with self._lock:
@@ -188,28 +213,33 @@ class Life:
                 commit = self._writer.write(state, reached, self._generators)
                 self._step = reached
                 if commit is None:
+                    self._voucher.wait()
                     self._pass_unsealed(reached)
                 else:
                     self._heart.seal(commit)
-                if wait == "deposited" and commit is not None:
-                    self._link.ask(DepositRequest(), wait_seconds=_DEPOSIT_SECONDS)
+                    if wait != "sealed":
+                        self._wait_until(wait, commit, timeout)
             finally:
                 self._committer = None
         self._obey_environment(reached)
         return commit
 
     def beat(self) -> None:
-        """A sign of progress, for long stretches without a commit. Costs about a microsecond."""
+        """A sign of progress, for long stretches without a commit. Costs about a microsecond.
+
+        Waits, as `commit` does, where nobody vouches for the life. Raises `Fenced` where a newer one exists.
+        """
         self._refuse_if_foreign()
         self._link.look()
+        self._voucher.wait()
         self._heart.beat()
 
     @property
     def safe(self) -> Safe:
-        """The newest step sealed and deposited."""
+        """The newest step sealed, held and deposited."""
         newest = self._writer.newest or self._restore_from
-        deposited = self._heart.deposited
-        return Safe(newest.step if newest else None, None, deposited, self._heart.unsealed)
+        heart = self._heart
+        return Safe(newest.step if newest else None, heart.held, heart.deposited, heart.unsealed)
 
     @property
     def keepers_lost(self) -> int:
@@ -282,6 +312,16 @@ class Life:
         except KeeperUnreachable:
             return None
         return descriptors[0]
+
+    def _wait_until(self, level: str, commit: CommitId, seconds: float) -> None:
+        request, kind = _ASKED[level]
+        try:
+            self._link.ask(request, wait_seconds=seconds, answer_seconds=seconds)
+        except TimeoutError:
+            raise kind(
+                f"{commit} of {self.name} is sealed, and was not {level} within {seconds:g} s",
+                hint="goldthread status says why; a large state has more time with a larger timeout=",
+            ) from None
 
     def _pass_unsealed(self, step: Step) -> None:
         unsealed = self._heart.pass_unsealed(step)

@@ -63,22 +63,26 @@ class Link:
         if channel is None or not _is_quiet(channel):
             self._lose()
 
-    def ask(self, message: msgspec.Struct, *, wait_seconds: float = 0.0) -> tuple[Any, list[int]]:
+    def ask(
+        self, message: msgspec.Struct, *, wait_seconds: float = 0.0, answer_seconds: float | None = None
+    ) -> tuple[Any, list[int]]:
         """Ask the keeper. Raises what it answers with, or `KeeperUnreachable`; where the keeper is lost, a new one is
-        waited for at most `wait_seconds`."""
+        waited for at most `wait_seconds`. An answer is waited for at most `answer_seconds`, then `TimeoutError` is
+        raised."""
         deadline = time.monotonic() + wait_seconds
         while True:
             with self._lock:
                 channel = self._channel
             if channel is not None:
                 try:
-                    return channel.ask(message)
+                    return channel.ask(message, timeout=answer_seconds)
                 except KeeperUnreachable:
                     self._lose()
                 except GoldthreadError:
                     raise
                 except BaseException:
-                    # Interrupted: the answer is still to come, and would be taken for that to the next question.
+                    # Interrupted, or too late: the answer is still to come, and would be taken for that to the next
+                    # question.
                     self._lose()
                     raise
             returning = self._returning

@@ -18,6 +18,7 @@ from typing import Any, Final
 from goldthread.errors import NoRoom
 from goldthread.names import CommitId, Epoch, MemberName, Step
 from goldthread.program.generators import capture_generators
+from goldthread.program.voucher import Voucher
 from goldthread.rules.rotation import SlotChoice, SlotState, choose_slot
 from goldthread.slots.copying import ALONE_BYTES, Crew, PayloadCopy
 from goldthread.slots.layout import CHUNK_BYTES
@@ -77,7 +78,8 @@ class Writer:
     """The commits of one life.
 
     `new_slot(index, bytes)` gives the descriptor of a slot of at least so many bytes; None where no keeper can be
-    reached now; it raises `NoRoom` where memory is short.
+    reached now; it raises `NoRoom` where memory is short. A commit is sealed only while the voucher stands; None where
+    there is nobody to vouch.
     """
 
     def __init__(
@@ -88,12 +90,14 @@ class Writer:
         slots_most: int,
         new_slot: Callable[[int, int], int | None],
         pickle: bool,
+        voucher: Voucher | None = None,
     ) -> None:
         self._member = member
         self._epoch = epoch
         self._slots_most = slots_most
         self._new_slot = new_slot
         self._pickle = pickle
+        self._voucher = voucher
         self._places: dict[int, _Place] = {}
         self._sequence = 0
         self._structure: Structure | None = None
@@ -115,9 +119,10 @@ class Writer:
         return None if newest is None else newest.commit
 
     def write(self, state: object, step: Step, generators: bool) -> CommitId | None:
-        """Seal one commit; None where no slot could be had.
+        """Seal one commit; None where no slot could be had. Waits where nobody vouches for the life.
 
-        Raises `CannotStore` before anything is written, `NoRoom` where memory is short; older commits stay.
+        Raises `CannotStore` before anything is written, `NoRoom` where memory is short, `Fenced` where a newer life
+        exists; older commits stay.
         """
         roots = {"state": state}
         if generators:
@@ -172,13 +177,26 @@ class Writer:
         image[manifest_at:table_at] = manifest
         image[table_at:end] = table
         image[:SEAL_AT] = pack_header(header, manifest, table).ljust(SEAL_AT, b"\0")
-        place.seal[0] = header.sequence
+        self._seal(place, header.sequence)
 
         last = self._table if structure is self._structure else None
         self._structure = structure
         self._settled = None if last is None else [now == before for now, before in zip(copy.table, last, strict=True)]
         self._table = place.table = copy.table
         place.layout = layout
+
+    def _seal(self, place: _Place, sequence: int) -> None:
+        """Seal while the life is vouched for: a seal that came too late is taken back. See `voucher.py`."""
+        voucher = self._voucher
+        if voucher is None:
+            place.seal[0] = sequence
+            return
+        while True:
+            voucher.wait()
+            place.seal[0] = sequence
+            if voucher.stands:
+                return
+            place.seal[0] = 0
 
     def _newest_place(self) -> _Place | None:
         sealed = [place for place in self._places.values() if place.sequence]

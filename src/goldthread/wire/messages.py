@@ -96,6 +96,11 @@ class DepositRequest(msgspec.Struct, frozen=True, tag=True):
     """Answered by `Done` when the program's newest sealed commit, or a newer one, is in the vault; or `Refused`."""
 
 
+class HoldRequest(msgspec.Struct, frozen=True, tag=True):
+    """Answered by `Done` when the program's newest sealed commit, or a newer one, is held; or `Refused` (with
+    `PartnerUnreachable` where there is no holder)."""
+
+
 # From shims
 
 
@@ -308,6 +313,7 @@ ToKeeper = (
     | RaisedNote
     | LeaveNote
     | DepositRequest
+    | HoldRequest
     | ShimNote
     | LifeStartedNote
     | LifeNotStartedNote
