@@ -128,9 +128,9 @@ def test_a_member_that_went_to_the_partner_is_away_and_no_worry() -> None:
 
 def test_a_host_that_only_holds_says_so() -> None:
     assert summary([], [held()]) == "no member of this host, 1 member of partners held"
-    assert held_words(held(), "kakashi") == (
-        "dance is kakashi's: step 99 held here, 1 step behind, life 2: step 99 of life 2 is whole here"
-    )
+    doubted = held(state=HolderState.DOUBTING)
+    assert summary([member()], [doubted]) == "dance, held here, may have to be taken over"
+    assert held_words(held(), "kakashi") == "dance is kakashi's: step 99 held here, 1 step behind, life 2"
     assert held_words(held(commit=None, reason="kakashi asked for it"), "kakashi") == (
         "dance is kakashi's, and nothing of it is held here yet: kakashi asked for it"
     )

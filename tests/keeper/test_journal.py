@@ -226,6 +226,13 @@ def test_a_life_is_told_with_its_phases(journal: Journal) -> None:
     assert (life.restored, life.restored_from, life.restored_reason) == (COMMIT, "sealed", "it is the newest")
 
 
+def test_a_life_that_began_on_a_lost_host_has_no_known_beginning(journal: Journal) -> None:
+    """This host hears of it with its end."""
+    journal.write(msgspec.structs.replace(LIFE, pid=None, ending=Ending(EndingKind.HOST_LOST, "iruka is silent")), 99.0)
+    [life] = journal.lives(WALK)
+    assert (life.began, life.ended) == (0.0, 99.0)
+
+
 def test_a_first_life_was_restored_from_nothing(journal: Journal) -> None:
     """And has no phase yet."""
     journal.write(msgspec.structs.replace(LIFE, epoch=Epoch(1), restored=None, reached=None), 1.0)

@@ -12,11 +12,12 @@ from goldthread.report import BondReport, Contact, Guard, HeldReport, HeldThere,
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["bond_table", "doubt_lines", "heading", "held_words", "price_lines", "terms_table"]
+__all__ = ["IN_DOUBT", "bond_table", "doubt_lines", "heading", "held_words", "price_lines", "terms_table"]
 
 _COLOURS: Final = {Contact.FRESH: "green", Contact.LATE: "yellow", Contact.SILENT: "red"}
 _GUARDS: Final = {Guard.NONE: "a person", Guard.LEASE: "the lease", Guard.PROMISE: "the promise"}
-_IN_DOUBT: Final = frozenset({HolderState.DOUBTING, HolderState.CLAIMING})
+IN_DOUBT: Final = frozenset({HolderState.DOUBTING, HolderState.CLAIMING})
+"""A member held here may have to be taken over."""
 
 
 def heading(report: KeeperReport) -> str:
@@ -73,7 +74,7 @@ def price_lines(report: KeeperReport) -> list[str]:
 def doubt_lines(report: KeeperReport) -> list[str]:
     """The members held here that may have to be taken over, and what is in the way."""
     names = {bond.partner: bond.name for bond in report.bonds}
-    doubted = [held for held in report.helds if held.state in _IN_DOUBT]
+    doubted = [held for held in report.helds if held.state in IN_DOUBT]
     return [paint(held_words(held, names.get(held.partner, held.partner)), "yellow") for held in doubted]
 
 
@@ -82,7 +83,8 @@ def held_words(held: HeldReport, owner: str) -> str:
     if held.commit is None:
         return f"{held.member} is {owner}'s, and nothing of it is held here yet: {held.reason}"
     behind = f", {amount(held.behind, 'step')} behind" if held.behind else ""
-    return f"{held.member} is {owner}'s: step {held.commit.step} held here{behind}, life {held.epoch}: {held.reason}"
+    known = f"{held.member} is {owner}'s: step {held.commit.step} held here{behind}, life {held.epoch}"
+    return known if held.state is HolderState.BONDED else f"{known}; {held.state.value}: {held.reason}"
 
 
 def terms_table(bond: BondReport) -> Table:

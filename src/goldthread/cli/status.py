@@ -16,7 +16,7 @@ import msgspec
 
 from goldthread.cli.arguments import MEMBER, json_option
 from goldthread.cli.asking import report_of
-from goldthread.cli.bond_view import held_words, price_lines
+from goldthread.cli.bond_view import IN_DOUBT, held_words, price_lines
 from goldthread.cli.screen import ago, amount, has_colour, paint, print_json, print_table, progress, size
 from goldthread.errors import KeeperSilent, KeeperUnreachable, UsageError
 from goldthread.keeper.journal import Journal
@@ -60,7 +60,8 @@ def status(member: MemberName | None, watch: bool, as_json: bool) -> int:
     """Say whether the work of MEMBER (or of all members) is safe now.
 
     The status is 0 where all is well, 3 where a member is stuck, down, in limbo, stopped for want of a voucher, or
-    exposed: a bond should keep a copy of it on another host, and none can be counted on.
+    exposed (a bond should keep a copy of it on another host, and none can be counted on), and where one that is held
+    here may have to be taken over.
     """
     home = Home.default()
     if not watch:
@@ -89,7 +90,8 @@ def _show(home: Home, member: MemberName | None, as_json: bool) -> int:
         print_json(report)
     else:
         _print_report(report)
-    return ILL_STATUS if any(one.vitals in _ILL or one.vouched == 0 or one.exposed for one in members) else 0
+    is_ill = any(one.vitals in _ILL or one.vouched == 0 or one.exposed for one in members)
+    return ILL_STATUS if is_ill or any(one.state in IN_DOUBT for one in helds) else 0
 
 
 def _print_report(report: KeeperReport) -> None:
@@ -102,7 +104,8 @@ def _print_report(report: KeeperReport) -> None:
         print_table(_table(members))
     names = {bond.partner: bond.name for bond in report.bonds}
     for held in report.helds:
-        click.echo(held_words(held, names.get(held.partner, held.partner)))
+        words = held_words(held, names.get(held.partner, held.partner))
+        click.echo(paint(words, "red") if held.state in IN_DOUBT else words)
     for line in price_lines(report):
         click.echo(line)
     for name, alarms in (("keeper", report.alarms), *((one.name, one.alarms) for one in members)):
@@ -112,6 +115,9 @@ def _print_report(report: KeeperReport) -> None:
 
 def summary(members: Sequence[MemberReport], helds: Sequence[HeldReport] = ()) -> str:
     """The first line: the answer for one member, or for all together."""
+    doubted = [held.member for held in helds if held.state in IN_DOUBT]
+    if doubted and all(map(is_safe, members)):
+        return paint(f"{', '.join(doubted)}, held here, may have to be taken over", "red")
     if not members and helds:
         return f"no member of this host, {amount(len(helds), 'member')} of partners held"
     if not members:
@@ -157,6 +163,8 @@ def answer(member: MemberReport) -> str:
 
 def details(member: MemberReport) -> list[str]:
     """What else is known of one member."""
+    if member.phase is Phase.AWAY:
+        return []
     lines = [f"  {member.vitals.value}, {member.phase.value}: {member.reason}"]
     if member.pid is not None and member.phase not in _AT_REST:
         beat = "" if member.beat_age is None else f", last beat {ago(member.beat_age)}"

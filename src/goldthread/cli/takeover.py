@@ -38,7 +38,9 @@ def takeover(member: MemberName, to: str | None, yes: bool) -> int:
     risk = risk_words(report, member)
     if risk and not yes:
         if not sys.stdin.isatty():
-            raise UsageError(f"{member} is not taken over without being asked: {risk}", hint="--yes does not ask")
+            raise UsageError(
+                f"{member} is not taken over without being asked: {risk}", hint=f"goldthread takeover {member} --yes"
+            )
         click.echo(risk, err=True)
         click.confirm(f"Take {member} over?", abort=True, err=True)
     return ask_and_say(home, TakeoverRequest(member, None), f"{member} is taken over")

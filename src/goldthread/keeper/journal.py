@@ -145,10 +145,11 @@ class Journal:
 
     def _write_life(self, record: LifeRecord, wall: float) -> None:
         ended = wall if record.ending is not None else None
+        began = wall if record.moments or ended is None else 0.0  # One that began on a host that was lost is not known.
         self._sql.execute(
             "INSERT INTO lives VALUES (?, ?, ?, ?, ?) ON CONFLICT (name, epoch) DO UPDATE"
             " SET ended = coalesce(ended, excluded.ended), record = excluded.record",
-            (record.member, record.epoch, wall, ended, _encode(record)),
+            (record.member, record.epoch, began, ended, _encode(record)),
         )
         self._sql.execute(
             "DELETE FROM lives WHERE name = ? AND epoch <= ?", (record.member, record.epoch - _LIVES_MOST)
