@@ -212,11 +212,16 @@ def image_in(slot: HeldSlot | None) -> bytes:
     return os.pread(slot.descriptor, header.image_bytes, 0)
 
 
-def held_image(host: Host, partner: KeeperId, commit: CommitId, member: MemberName = WALK) -> bytes:
-    """What a host holds of a partner's commit."""
-    slots = [slot for place, slot in host.carriage.held.items() if (place.partner, place.member) == (partner, member)]
-    found = [slot for slot in slots if (header := slot.header()) is not None and header.commit == commit]
-    return image_in(found[0] if found else None)
+def held_image(host: Host, partner: KeeperId, commit: CommitId) -> bytes:
+    """What a host holds of a partner's commit, once its keeper was told."""
+    ends = monotonic() + SECONDS
+    while monotonic() < ends:
+        for place, slot in host.do(lambda: list(host.carriage.held.items())):
+            header = slot.header()
+            if place.partner == partner and header is not None and header.commit == commit:
+                return image_in(slot)
+        threading.Event().wait(0.001)
+    raise TimeoutError(f"{commit} is not held")
 
 
 def replicate(

@@ -229,7 +229,7 @@ def test_adopted_copies_are_slots_like_others(hosts: tuple[Host, Host]) -> None:
     with reading(slot.lend()) as image:
         assert verify(image, newest) == ""
     assert isinstance(replicate(owner, holder.me, life.commit(1)), ReplicateFailed)
-    assert not holder.carriage.held
+    assert not holder.do(lambda: holder.carriage.held)
     life.close()
     holder.shelf.forget(WALK)
 

@@ -19,7 +19,8 @@ from goldthread.names import CommitId, Epoch, KeeperId, MemberName
 from goldthread.slots.pins import open_for_pins, pin_for_reading, pin_for_writing, unpin
 from goldthread.slots.slot import Slot, make_slot
 from goldthread.wire.carrying import HeldPlace
-from goldthread.wire.image import CHECKSUM_BYTES, SEAL_AT, Header, checksum, pack_header, read_header
+from goldthread.wire.image import CHECKSUM_BYTES, SEAL_AT, Header, checksum, read_header
+from goldthread.wire.stream import first_bytes
 
 __all__ = ["HeldMember", "Landing"]
 
@@ -121,7 +122,7 @@ class Landing:
         """All chunks are there: write the rest, and the seal last."""
         header, image = self.header, self.image
         image[header.manifest_at : header.image_bytes] = self._proof
-        image[:SEAL_AT] = _first_bytes(header, self._proof)
+        image[:SEAL_AT] = first_bytes(header, self._proof)[:SEAL_AT]
         seal = image[SEAL_AT : SEAL_AT + 8].cast("Q")
         seal[0] = header.sequence
         self._place.header = header
@@ -259,15 +260,11 @@ class HeldMember:
         return place
 
     def _differs(self, index: int, header: Header, proof: memoryview) -> bool:
-        return self._places[index].image[:SEAL_AT] != _first_bytes(header, proof)
+        first = first_bytes(header, proof)
+        return self._places[index].image[: len(first)] != first
 
     def _name(self, index: int) -> HeldPlace:
         return HeldPlace(self.partner, self.member, index)
-
-
-def _first_bytes(header: Header, proof: memoryview) -> bytes:
-    """The header as it is written, up to the seal."""
-    return pack_header(header, proof[: header.manifest_bytes], proof[header.manifest_bytes :]).ljust(SEAL_AT, b"\0")
 
 
 def _split(table: memoryview) -> list[bytes]:

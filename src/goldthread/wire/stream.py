@@ -56,6 +56,7 @@ __all__ = [
     "check_page",
     "check_proof",
     "check_runs",
+    "first_bytes",
     "frame_head",
     "read_head",
     "runs_of",
@@ -79,6 +80,7 @@ _CHUNK_BYTES_MOST: Final = 16 << 20
 _NUMBER_MOST: Final = (1 << 63) - 1
 _HEAD: Final = struct.Struct("<IQ")
 HEAD_BYTES: Final = _HEAD.size
+_SEAL: Final = struct.Struct("<Q")
 
 Runs = tuple[tuple[int, int], ...]
 """Chunks that follow each other: the first of them, and how many."""
@@ -233,10 +235,15 @@ def check_lengths(header: Header, proof_bytes: int, bytes_most: int) -> None:
         raise PartnerError(f"the manifest of {header.commit} of {header.member} is longer than carriers take")
 
 
+def first_bytes(header: Header, proof: memoryview) -> bytes:
+    """How an image begins, up to its seal and with it; `proof` is its manifest and its table."""
+    fields = pack_header(header, proof[: header.manifest_bytes], proof[header.manifest_bytes :])
+    return fields.ljust(SEAL_AT, b"\0") + _SEAL.pack(header.sequence)
+
+
 def check_proof(page: bytes, header: Header, proof: memoryview) -> None:
     """Raises `PartnerError` where header, manifest and table are not those that were sealed together."""
-    fields = pack_header(header, proof[: header.manifest_bytes], proof[header.manifest_bytes :])
-    if page[: len(fields)] != fields or page[len(fields) : SEAL_AT].strip(b"\0"):
+    if not page.startswith(first_bytes(header, proof)):
         raise PartnerError(f"the header, manifest or table of {header.commit} of {header.member} is damaged")
 
 
