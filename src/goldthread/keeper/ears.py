@@ -169,6 +169,9 @@ class Ears:
                 os.close(pulse)
         for (epoch, index), descriptor in zip(note.slots, held, strict=True):
             keeper.shelf.put(member, epoch, index, descriptor)
+        for (epoch, index), slot in keeper.shelf.slots(member).items():
+            if (epoch, index) not in note.slots:  # What was held for a partner, and is this keeper's own now.
+                connection.send(messages.HoldSlot(epoch, index), [slot.descriptor])
         self.find_copies(member)
         if ward.start_wanted is not None:
             self._hands.start_wanted(ward)

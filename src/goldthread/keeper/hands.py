@@ -55,7 +55,9 @@ __all__ = ["Hands"]
 
 log = logging.getLogger("goldthread.keeper")
 
-_AT_REST: Final = frozenset({Phase.ENDED, Phase.DOWN, Phase.LIMBO})
+_OVER: Final = (Phase.ENDED, Phase.AWAY)
+"""Nothing of it runs here, and nothing of it will unless somebody asks."""
+_AT_REST: Final = frozenset({*_OVER, Phase.DOWN, Phase.LIMBO})
 
 
 class Hands:
@@ -372,15 +374,15 @@ class Hands:
         note = PhaseNote(order.epoch, order.phase, order.reason, order.ending, now())
         for watcher in ward.watchers:
             watcher.send(note)
-        if order.phase is Phase.ENDED:
+        if order.phase in _OVER:
             ward.drop_pulse()
             self._let_shim_go(ward)
 
     def _let_shim_go(self, ward: Ward) -> None:
-        """End the shim of a member that ended, once it holds nothing any more."""
+        """End the shim of a member that is over here, once it holds nothing any more."""
         view = self._keeper.machine.view(ward.member)
-        ended = view is not None and view.phase is Phase.ENDED
-        if ended and not self._keeper.shelf.slots(ward.member):
+        is_over = view is not None and view.phase in _OVER
+        if is_over and not self._keeper.shelf.slots(ward.member):
             self._dismiss_shim(ward)
 
     def _dismiss_shim(self, ward: Ward) -> None:
@@ -392,7 +394,7 @@ class Hands:
     def _stop_keeper(self, order: orders.StopKeeper) -> None:
         for view in self._keeper.machine.views():
             deposited = view.sealed is None or (view.deposited is not None and view.deposited >= view.sealed.commit)
-            if view.phase in _AT_REST and deposited:
+            if view.phase is Phase.AWAY or (view.phase in _AT_REST and deposited):
                 # A shim that holds nothing but what is in the vault would only start the next keeper.
                 self._dismiss_shim(self._keeper.ward(view.name))
         self._keeper.loop.stop()

@@ -144,7 +144,7 @@ class Bonds:
             if facts is not None and self.can_hold(partner) and not is_asked_later:
                 load = sum(1 for one in self.members.values() if one.record.holder == partner.id)
                 fit.append(Candidate(partner.id, facts.label, facts.room, load))
-        ranked = rank_holders(fit, self.label, self.bytes_to_hold(member))
+        ranked = rank_holders(fit, self.label, self.bytes_to_hold(member), member.former_owner)
         return self.partners[ranked[0].keeper] if ranked else None
 
     def can_hold(self, partner: Partner) -> bool:

@@ -192,6 +192,8 @@ class Member:
         self.exposed_at: Instant | None = None
         """Since when the copy that another host had cannot be counted on."""
         self.rebond: Span | None = None
+        self.former_owner: KeeperId | None = None
+        """From whom it was taken over: most of its state lies there still."""
         self.elsewhere: tuple[Copy, ...] = ()
         """The copies that its holder has, by the holder's word."""
         self.elsewhere_over: Span | None = None

@@ -52,6 +52,7 @@ def take_over(
         holder=None,
         bundle=record.bundle,
     )
+    member.former_owner = record.partner
     fence = member.fence
     if lease is not None:
         fence.lease, fence.version, fence.was_read, fence.lease_epoch = lease, version, True, lease.epoch

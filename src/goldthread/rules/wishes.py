@@ -72,6 +72,7 @@ def _refuse_running(member: Member, ticket: int, verb: str) -> None:
 def dismiss(member: Member) -> None:
     """The keeper ends: whoever still waits is told."""
     waiting = [event.ticket for event in member.held] + [ticket for ticket, _ in member.rollbacks]
+    waiting += [ticket for ticket, _ in member.hold_waiters] + member.handing
     waiting += [ticket for ticket in (member.forget, member.ticket and member.ticket[0]) if ticket is not None]
     for ticket in waiting:
         member.refuse(ticket, "KeeperError", "the keeper ends", "try again in a moment")
