@@ -6,8 +6,8 @@ that was laid out is never cleared, since the program has worked in it.
 
     HOME/members/MEMBER/bundles/DIGEST.bundle           the newest of a member that this keeper owns
     HOME/bundles/PARTNER/MEMBER/DIGEST.bundle           the newest of a member that it holds
-    HOME/bundles/PARTNER/MEMBER/DIGEST/0, 1 ...         its trees, once it was laid out, ...
-    HOME/bundles/PARTNER/MEMBER/DIGEST/bundle           ... and what they were laid out from
+    HOME/members/MEMBER/program/DIGEST/0, 1 ...         the trees of one that it took over, and in `bundle` beside
+                                                        them what they were laid out from
 """
 
 from __future__ import annotations
