@@ -40,9 +40,8 @@ class ObjectStore:
         self._store = S3Store(
             bucket,
             prefix=prefix,
-            endpoint=endpoint or None,
             region=region,
-            virtual_hosted_style_request=not endpoint,
+            config={"aws_endpoint_url_s3": endpoint, "virtual_hosted_style_request": False} if endpoint else {},
             client_options={
                 "timeout": f"{seconds}s",
                 "connect_timeout": f"{seconds}s",

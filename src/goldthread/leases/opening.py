@@ -11,6 +11,7 @@ two hosts that use it have two stores, so it is told apart by the boot of the ho
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -29,6 +30,7 @@ _HINT: Final = (
 )
 _PREFIX: Final = "goldthread"
 _REGION: Final = "us-east-1"
+_S3_ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -79,6 +81,12 @@ def _open_s3(parts: SplitResult, seconds: float) -> LeaseStore:
     reachable = not endpoint or (place.scheme in ("http", "https") and place.netloc != "" and "@" not in place.netloc)
     fits = parts.netloc != "" and reachable and not options
     _refuse_unless(fits, parts, f"a bucket and a prefix, and what is not AWS: {_HINT.split()[-1]}")
+    elsewhere = [variable for variable in _S3_ENDPOINTS if os.environ.get(variable)]
+    if elsewhere and not endpoint:
+        raise UsageError(
+            f"{elsewhere[0]} names another endpoint than the address of the lease store",
+            hint="name it in the address (?endpoint=...), so that all keepers mean the same store",
+        )
     try:
         from goldthread.leases.object_store import ObjectStore
     except ModuleNotFoundError as error:
