@@ -197,8 +197,8 @@ def test_a_keeper_is_told_who_it_is(home: Path) -> None:
         ("name = 3", r"\[keeper\] name: Expected `str`", ""),
         ('name = "two\\nlines"', "name must have at most 100 signs", r"\[keeper\] name in"),
         (f'label = "{"x" * 101}"', "label must have at most 100 signs", ""),
-        ('addresses = ["10.0.0.2:70000"]', "'10.0.0.2:70000' is no host with a port", "addresses in"),
-        ('addresses = ["kakashi"]', "addresses: 'kakashi' is no host", ""),
+        ('addresses = ["10.0.0.2:70000"]', "'10.0.0.2:70000' is no address", "addresses in"),
+        ('addresses = ["kakashi"]', "'kakashi' is no address", ""),
         ("addresses = [1]", r"\[keeper\] addresses: Expected `str`", ""),
     ],
 )

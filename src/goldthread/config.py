@@ -9,7 +9,8 @@
 
     [keeper]
     lease_store = "etcd://one:2379/goldthread"     # GOLDTHREAD_LEASE_STORE=etcd://one:2379/goldthread
-    listen = ["0.0.0.0:7447", "[::]:7447"]         # GOLDTHREAD_LISTEN=0.0.0.0:7447,[::]:7447
+    listen = ":7447"                               # GOLDTHREAD_LISTEN=:7447
+    addresses = ["iruka:7447", "10.0.0.2:7447"]    # GOLDTHREAD_ADDRESSES=iruka:7447,10.0.0.2:7447
 
 Single numbers stand above a preset, wherever they are said. What is not understood is refused, never passed over: a
 setting that silently does nothing is worse than none.
@@ -30,6 +31,7 @@ import msgspec
 from goldthread.errors import UsageError
 from goldthread.names import Span
 from goldthread.policy import PRESETS, Budget, Policy
+from goldthread.wire.addresses import parse_address
 
 __all__ = ["Settings", "load", "load_settings", "parse_budget", "parse_bytes", "parse_span"]
 
@@ -58,7 +60,6 @@ _SIZES: Final[dict[str, int]] = {
 _NUMBER: Final = r"\d+(?:\.\d+)?"
 _SPAN_PART: Final = re.compile(rf"\s*({_NUMBER})\s*([a-z]+)\s*")
 _SIZE: Final = re.compile(rf"\s*({_NUMBER})\s*([a-z]*)\s*")
-_ENDPOINT: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,10 +86,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         for what, text in (("name", self.name), ("label", self.label)):
             if len(text) > _NAME_LENGTH or not text.isprintable():
                 raise UsageError(f"{what} must have at most {_NAME_LENGTH} signs, and can stand in one line")
-        for place in self.addresses:
-            found = _ENDPOINT.fullmatch(place)
-            if found is None or not 0 < int(found[2]) < 1 << 16:
-                raise UsageError(f"addresses: {place!r} is no host with a port, as in 10.0.0.2:7447 or [::1]:7447")
+        for address in self.addresses:
+            parse_address(address)
 
 
 _FIELDS: Final = {

@@ -33,7 +33,8 @@ budget = "5/10min"
 [keeper]
 name = "iruka"
 lease_store = "etcd://one:2379,two:2379,three:2379/goldthread"
-listen = ["0.0.0.0:7447"]
+listen = ":7447"
+addresses = ["iruka:7447", "10.0.0.2:7447"]
 ```
 
 The same by environment: `GOLDTHREAD_HANG_FLOOR=2min`, `GOLDTHREAD_NAME=iruka`, and so on, where a list has commas.
