@@ -231,7 +231,7 @@ def replicate(
     return host.hears_of_commit()
 
 
-def allow(host: Host, partner: KeeperId, epoch: int = 1, bytes_most: int = 1 << 30, member: MemberName = WALK) -> None:
+def allow(host: Host, partner: KeeperId, epoch: int = 0, bytes_most: int = 1 << 30, member: MemberName = WALK) -> None:
     host.do(lambda: host.carriage.allow(AllowCopies(partner, member, Epoch(epoch), bytes_most)))
 
 

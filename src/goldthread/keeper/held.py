@@ -135,8 +135,8 @@ class HeldMember:
         """`hold` is given each slot that is made, for somebody else to hold too."""
         self.partner = partner
         self.member = member
-        self.epoch = Epoch(0)
-        """Commits of earlier lives are refused."""
+        self.epoch: Epoch | None = None
+        """Commits of earlier lives are refused, and all of them before the keeper has said what comes in."""
         self.bytes_most = 0
         self._hold = hold
         self._places: dict[int, _Place] = {}
@@ -146,7 +146,7 @@ class HeldMember:
 
     def allow(self, epoch: Epoch, bytes_most: int) -> None:
         """The fence only rises."""
-        self.epoch = Epoch(max(epoch, self.epoch))
+        self.epoch = max(epoch, self.epoch or epoch)
         self.bytes_most = bytes_most
 
     def take_over(self, index: int, descriptor: int) -> None:
@@ -183,7 +183,7 @@ class HeldMember:
         Raises `Fenced`, `NoRoom`, or `PartnerError` where the partner calls two states by one name.
         """
         with self._landing:
-            if self._closed:
+            if self._closed or self.epoch is None:
                 raise Fenced(f"{self.member} is not held here any more")
             if header.epoch < self.epoch:
                 raise Fenced(

@@ -72,7 +72,7 @@ class Holdings:
     def allowed(self, partner: KeeperId, member: MemberName) -> HeldMember:
         """Raises `PartnerError` where the keeper has not said that it is held for this partner."""
         held = self._members.get((partner, member))
-        if held is None or held.epoch == 0:
+        if held is None or held.epoch is None:
             raise PartnerError(
                 f"{member} is not held here", hint="the holder's keeper decides what it holds: goldthread bond list"
             )
