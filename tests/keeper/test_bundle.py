@@ -188,6 +188,13 @@ def test_what_is_too_large_is_left_out_and_said(work: Path) -> None:
     assert gathered.left == "left out: a2.py (the bundle is full), big.py (3.0 MiB)"
 
 
+def test_modules_go_before_other_files(work: Path) -> None:
+    (work / "a.txt").write_text("")
+    gathered = gather(WALK, command(work, "walk.py", GOLDTHREAD_BUNDLE="**"), BundleLimits(files=3))
+    assert names(gathered.bundle) == ["legs.py", "parts/feet.py", "walk.py"]
+    assert gathered.left == "left out: a.txt (the bundle is full), notes.txt (the bundle is full)"
+
+
 def test_no_more_files_than_the_limit(work: Path) -> None:
     gathered = gather(WALK, command(work, "walk.py"), BundleLimits(files=1))
     assert names(gathered.bundle) == ["walk.py"]

@@ -13,9 +13,10 @@ import goldthread
 from goldthread.clock import now
 from goldthread.errors import PartnerUnreachable, UsageError
 from goldthread.keeper.ward import Ward
-from goldthread.local import Home
+from goldthread.local import Home, reach_keeper
 from goldthread.names import MemberName, Step
 from goldthread.program.life import Life
+from goldthread.wire.messages import ReportRequest
 from goldthread.wire.pulse import PULSE_BYTES, read_pulse
 
 
@@ -64,10 +65,13 @@ def test_what_cannot_be_waited_for_is_refused(life: Life) -> None:
     assert life.safe.sealed is None
 
 
-def test_how_far_the_holder_is_can_be_seen(life: Life, page: Ward) -> None:
+def test_the_keeper_takes_back_that_something_is_held(life: Life, page: Ward) -> None:
+    """What its holder has is said as long as there is one: `safe` promises nothing that is not there."""
     life.commit({"step": 4})
     page.say_held(Step(3))
-    assert (life.safe.sealed, life.safe.held) == (4, 3)
+    with reach_keeper(Home.default(), "command") as channel:
+        channel.ask(ReportRequest())  # It looks at every pulse first.
+    assert (life.safe.sealed, life.safe.held) == (4, None)
 
 
 @pytest.mark.parametrize("act", ["commit", "beat"])

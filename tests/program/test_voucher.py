@@ -78,6 +78,13 @@ def test_a_voucher_stands_until_its_instant(bench: Bench) -> None:
     assert bench.voucher.stands
 
 
+def test_the_heart_hears_how_far_the_work_is_safe(bench: Bench) -> None:
+    assert (bench.heart.held, bench.heart.deposited) == (None, None)
+    bench.keeper.say_held(Step(3))
+    bench.keeper.say_deposited(Step(2))
+    assert (bench.heart.held, bench.heart.deposited) == (3, 2)
+
+
 def test_a_commit_waits_and_is_sealed_when_it_is_vouched_for_again(bench: Bench) -> None:
     """Until then nothing is sealed, and the older commit stands."""
     bench.write(1)

@@ -48,6 +48,14 @@ def test_how_far_the_work_is_safe_the_program_reads(read: Callable[..., Any], wr
     assert read(page) == 0
 
 
+def test_what_is_held_no_more_is_no_more_said() -> None:
+    """The holder may be lost, and the copy with it."""
+    page = memoryview(bytearray(PULSE_BYTES))
+    write_held(page, Step(3))
+    write_held(page, None)
+    assert read_held(page) is None
+
+
 def test_a_fresh_page_is_vouched_for_without_end() -> None:
     """One that says nothing is that of a member that nobody else can run."""
     page = memoryview(bytearray(PULSE_BYTES))

@@ -12,6 +12,7 @@ from goldthread.keeper.ward import Ward
 from goldthread.names import Epoch, Instant, Span, Step
 from goldthread.report import Phase
 from goldthread.rules import events
+from goldthread.rules.member import MemberView
 
 __all__ = ["LIVING", "Eyes"]
 
@@ -93,8 +94,14 @@ class Eyes:
             self.look(ward)
 
     def look(self, ward: Ward) -> None:
-        """Tell the machine what moved in a member's pulse."""
-        if ward.woken or self._is_news(ward):
+        """Tell the machine what moved in a member's pulse, and the program how far its holder is."""
+        view = self._keeper.machine.view(ward.member)
+        if view is not None:
+            ward.say_held(_held_of(view))
+        # A full disk may have kept a new life from the journal. The machine does not know it then: its commits are
+        # found among the copies once its process, or its end, is told.
+        is_news = view is not None and view.epoch < ward.epoch
+        if ward.woken or is_news:
             return
         before = ward.pulse
         pulse = ward.read_pulse()
@@ -117,8 +124,8 @@ class Eyes:
                 )
             )
 
-    def _is_news(self, ward: Ward) -> bool:
-        """Whether the machine does not know the life: a full disk kept it from the journal. Its commits are found
-        among the copies then, once its process, or its end, is told."""
-        view = self._keeper.machine.view(ward.member)
-        return view is not None and view.epoch < ward.epoch
+
+def _held_of(view: MemberView) -> Step | None:
+    """The newest step of the present life, or the one that it began from, that its holder has."""
+    held = view.held
+    return held.step if held is not None and (held.epoch == view.epoch or held == view.restored) else None

@@ -47,7 +47,8 @@ class Gatherer:
         for folder in folders:
             own = [path for path in named if path.is_relative_to(folder)]
             wanted = command.environment.get(_FILES, "") if folder is directory else ""
-            paths = dict.fromkeys([*own, *_chosen(folder, own, command, wanted)])
+            chosen = sorted(_chosen(folder, own, command, wanted), key=lambda path: path.suffix != ".py")
+            paths = dict.fromkeys([*own, *chosen])  # Where not all fit, modules go before whatever else is tracked.
             files = [file for path in paths if (file := self._read(folder, path)) is not None]
             trees.append(Tree(str(folder), tuple(sorted(files, key=lambda file: file.path))))
         return tuple(trees)

@@ -84,8 +84,8 @@ class Ward:
             with memoryview(self._pulse_page) as page:
                 write_deposited(page, step)
 
-    def say_held(self, step: Step) -> None:
-        """Let the program know what is in the memory of its holder."""
+    def say_held(self, step: Step | None) -> None:
+        """Let the program know what is in the memory of its holder; None: nothing, or no more."""
         if self._pulse_page is not None:
             with memoryview(self._pulse_page) as page:
                 write_held(page, step)

@@ -92,8 +92,8 @@ def read_held(page: memoryview) -> Step | None:
     return _read_step(page, _HELD_AT)
 
 
-def write_held(page: memoryview, step: Step) -> None:
-    _WORD.pack_into(page, _HELD_AT, step + 1)
+def write_held(page: memoryview, step: Step | None) -> None:
+    _WORD.pack_into(page, _HELD_AT, 0 if step is None else step + 1)
 
 
 def read_vouched(page: memoryview) -> Instant | None:
