@@ -19,6 +19,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from goldthread.errors import UsageError
 from goldthread.leases.base import LeaseStore
+from goldthread.leases.etcd import EtcdStore
 from goldthread.leases.memory import MemoryStore
 from goldthread.leases.sqlite import SqliteStore
 from goldthread.leases.timely import TimelyStore
@@ -65,10 +66,6 @@ def _open_etcd(parts: SplitResult, seconds: float) -> LeaseStore:
     endpoints = sorted(set(parts.netloc.split(",")))
     fits = not parts.query and all(_is_endpoint(endpoint) for endpoint in endpoints)
     _refuse_unless(fits, parts, "hosts with their ports, and a prefix: etcd://one:2379,two:2379/goldthread")
-    try:
-        from goldthread.leases.etcd import EtcdStore
-    except ModuleNotFoundError as error:
-        raise _missing(error, "etcd") from error
     prefix = parts.path.strip("/") or _PREFIX
     address = _shared(f"etcd://{','.join(endpoints)}/{prefix}", endpoints)
     return EtcdStore(address, endpoints, prefix, seconds)
@@ -90,7 +87,7 @@ def _open_s3(parts: SplitResult, seconds: float) -> LeaseStore:
     try:
         from goldthread.leases.object_store import ObjectStore
     except ModuleNotFoundError as error:
-        raise _missing(error, "s3") from error
+        raise UsageError(f"s3 needs the package {error.name}", hint='pip install "goldthread[s3]"') from error
     prefix = parts.path.strip("/") or _PREFIX
     address = _shared(f"s3://{parts.netloc}/{prefix}?endpoint={endpoint.rstrip('/')}&region={region}", [place.netloc])
     return ObjectStore(address, parts.netloc, prefix, endpoint, region, seconds)
@@ -119,7 +116,3 @@ def _shared(address: str, endpoints: list[str]) -> str:
 def _refuse_unless(fits: bool, parts: SplitResult, hint: str) -> None:
     if not fits:
         raise UsageError(f"{parts.geturl()!r} is no address of a lease store", hint=hint)
-
-
-def _missing(error: ModuleNotFoundError, extra: str) -> UsageError:
-    return UsageError(f"{extra} needs the package {error.name}", hint=f'pip install "goldthread[{extra}]"')
