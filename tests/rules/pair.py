@@ -35,6 +35,8 @@ class Host:
         self.helds: dict[Any, Any] = {}
         self.copies: set[CommitId] = set()
         """Of the member, in this host's memory as its owner."""
+        self.damaged: set[CommitId] = set()
+        """Of these a slot is there, and it is not whole."""
         self.held: set[CommitId] = set()
         self.running: Epoch | None = None
         self.frozen = False
@@ -129,7 +131,12 @@ class Host:
                 if self.running == order.epoch:
                     self.end(KILLED)
             case orders.ListCopies():
-                pair.soon(self, events.CopiesListed(WALK, tuple(Copy(one, Level.SEALED, BYTES) for one in self.copies)))
+                pair.soon(
+                    self,
+                    events.CopiesListed(
+                        WALK, tuple(Copy(one, Level.SEALED, BYTES) for one in self.copies | self.damaged)
+                    ),
+                )
             case orders.CheckCopy():
                 pair.soon(self, events.CopyChecked(WALK, order.copy, order.copy.commit in self.copies))
             case bond_orders.MendCopy():

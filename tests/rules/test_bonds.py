@@ -329,3 +329,16 @@ def test_it_is_known_how_long_there_was_no_copy_elsewhere() -> None:
     pair.link()
     pair.run(3)
     assert pair.iruka.view.rebond is not None and seconds(6) < pair.iruka.view.rebond < seconds(13)
+
+
+def test_a_damaged_copy_is_mended_from_the_holder() -> None:
+    pair = Pair()
+    pair.start(4)
+    newest = max(pair.iruka.copies)
+    pair.iruka.copies.discard(newest)  # Its slot is found damaged: it is listed, and no chunk of it is whole.
+    pair.iruka.damaged.add(newest)
+    pair.iruka.end()
+    pair.run(1)
+    restored = pair.iruka.view.restored
+    assert restored == newest
+    assert any("was mended" in text for text in pair.iruka.alarms)

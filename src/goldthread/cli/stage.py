@@ -22,7 +22,7 @@ from goldthread.keeper.journal import Journal
 from goldthread.local import Channel, Home, connect, reach_keeper
 from goldthread.names import CommitId, MemberName, Span
 from goldthread.policy import Budget
-from goldthread.report import Ending, LifeReport, MemberReport, Phase
+from goldthread.report import Ending, KeeperReport, LifeReport, MemberReport, Phase
 from goldthread.wire.messages import Command, CopyFound, CopyRequest, KeeperStopRequest, RunRequest
 
 __all__ = ["Stage", "end_processes", "open_stages", "processes_of", "state_differences"]
@@ -52,17 +52,25 @@ class Stage:
         with reach_keeper(self.home, "command") as channel:
             channel.ask(RunRequest(self.member, command, Budget(restarts), False, hang_floor))
 
+    def configure(self, **settings: str) -> None:
+        """Write the settings of the keeper that will be started here."""
+        self.home.make()
+        lines = "".join(f'{name} = "{value}"\n' for name, value in settings.items())
+        (self.home.path / "goldthread.toml").write_text(f"[keeper]\n{lines}")
+
     def keeper_pid(self) -> int:
+        return self.keeper_report().pid
+
+    def keeper_report(self) -> KeeperReport:
+        """Raises `KeeperUnreachable` where no keeper answers."""
         if self._channel is None:
             self._channel = connect(self.home, "command")
-        return report_of(self._channel).pid
+        return report_of(self._channel)
 
     def report(self) -> MemberReport | None:
         """What the keeper says of the member; None where no keeper answers."""
         try:
-            if self._channel is None:
-                self._channel = connect(self.home, "command")
-            members = report_of(self._channel).members
+            members = self.keeper_report().members
         except KeeperUnreachable:
             self._hang_up()
             return None

@@ -172,8 +172,9 @@ def _look_elsewhere(bonds: Bonds, member: Member) -> None:
     for partner in bonds.partners.values():
         fact = partner.holds(member.record.name)
         if fact is not None and fact.commit is not None and fact.origin == member.record.origin:
-            size = 0 if member.sealed is None else member.sealed.bytes
-            found.append(Copy(fact.commit, Level.HELD, size))
+            own_word = member.record.held if member.record.holder == partner.id else None
+            commit = fact.commit if own_word is None else max(fact.commit, own_word)
+            found.append(Copy(commit, Level.HELD, 0 if member.sealed is None else member.sealed.bytes))
     member.elsewhere = tuple(found)
     if member.elsewhere_over is None:
         return
