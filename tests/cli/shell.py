@@ -13,12 +13,15 @@ COMMAND = str(Path(sys.executable).parent / "goldthread")
 class Running:
     """A `goldthread ...` that runs, in a session of its own as a terminal would give it."""
 
-    def __init__(self, folder: Path, arguments: tuple[str, ...], errors: Path) -> None:
+    def __init__(
+        self, folder: Path, arguments: tuple[str, ...], errors: Path, environment: dict[str, str] | None
+    ) -> None:
         self._errors = errors
         with errors.open("wb") as said:
             self.process = subprocess.Popen(
                 [COMMAND, *arguments],
                 cwd=folder,
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=said,
@@ -46,10 +49,11 @@ class Running:
 
 
 class Shell:
-    """Runs `goldthread ...` in a folder."""
+    """Runs `goldthread ...` in a folder, with this test's environment or one of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str] | None = None) -> None:
         self.folder = folder
+        self._environment = environment
         self._started: list[Running] = []
 
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -57,6 +61,7 @@ class Shell:
         return subprocess.run(
             [COMMAND, *arguments],
             cwd=self.folder,
+            env=self._environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -64,7 +69,7 @@ class Shell:
         )
 
     def start(self, *arguments: str) -> Running:
-        running = Running(self.folder, arguments, self.folder / f"stderr-{len(self._started)}")
+        running = Running(self.folder, arguments, self.folder / f"stderr-{len(self._started)}", self._environment)
         self._started.append(running)
         return running
 

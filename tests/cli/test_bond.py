@@ -1,0 +1,151 @@
+"""Two keepers on one machine, each with a home of its own, as the users of two hosts meet them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from processes import end_processes_of
+from shell import Shell
+
+from goldthread.local import Home
+
+WALK = """
+import time, goldthread
+with goldthread.join("walk") as life:
+    state = life.restore({"step": 0})
+    print(f"life {life.epoch} from step {state['step']}", flush=True)
+    while state["step"] < 10_000:
+        state["step"] += 1
+        life.commit(state, wait="held" if state["step"] == 10 else "sealed")
+        if state["step"] == 10:
+            print("held", flush=True)
+        time.sleep(0.02)
+"""
+
+
+class Host:
+    """A home, and the shell of its user."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        folder.mkdir()
+        self.name = name
+        self.home = Home(folder / "home")
+        told = {"GOLDTHREAD_HOME": str(self.home.path), "GOLDTHREAD_NAME": name, "GOLDTHREAD_LISTEN": "127.0.0.1"}
+        self.shell = Shell(folder, {**os.environ, **told})
+
+    def __call__(self, *arguments: str, status: int = 0) -> str:
+        """Run a command to its end and return what it wrote: its data, or where it fails its complaint."""
+        done = self.shell(*arguments)
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout if status == 0 else done.stderr
+
+    def asked(self, *arguments: str) -> Any:
+        return json.loads(self.shell(*arguments, "--json").stdout)
+
+    def wait(self, condition: Callable[[Any], bool], *arguments: str) -> Any:
+        """Ask until it is so; the limit is the test's own."""
+        while not condition(found := self.asked(*arguments)):
+            pass
+        return found
+
+    def die(self) -> None:
+        """All of it at once, as if the power went."""
+        end_processes_of(self.home)
+
+    def close(self) -> None:
+        self.shell.close()
+        self.die()
+
+
+@pytest.fixture
+def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Host, Host]]:
+    for name in ("GOLDTHREAD_MEMBER", "GOLDTHREAD_EPOCH"):
+        monkeypatch.delenv(name, raising=False)
+    with ExitStack() as stack:
+        iruka, kakashi = (Host(name, tmp_path / name) for name in ("iruka", "kakashi"))
+        stack.callback(iruka.close)
+        stack.callback(kakashi.close)
+        yield iruka, kakashi
+
+
+def tie(iruka: Host, kakashi: Host) -> None:
+    kakashi("bond", "accept", iruka("bond", "invite").strip())
+
+
+def test_one_line_ties_two_hosts(hosts: tuple[Host, Host]) -> None:
+    """The code alone goes to standard output; both sides see the bond and the terms of both."""
+    iruka, kakashi = hosts
+    invited = iruka.shell("bond", "invite", "--memory", "8GiB", "--takeover", "ask")
+    assert len(invited.stdout.splitlines()) == 1
+    assert "goldthread bond accept" in invited.stderr
+    assert kakashi("bond", "accept", invited.stdout.strip(), "--emergency", "yes") == "kakashi and iruka are bonded\n"
+    for one, other in (hosts, hosts[::-1]):
+        assert one("bond", "list").startswith(f"{one.name} is bonded with {other.name}\n")
+    [bond] = kakashi.wait(lambda found: found["bonds"][0]["contact"] == "fresh", "bond", "list")["bonds"]
+    assert bond["theirs"]["memory"] == 8 << 30
+    assert (bond["theirs"]["takeover"], bond["mine"]["emergency"]) == ("ask", True)
+
+
+def test_terms_are_changed_and_the_bond_is_ended_in_peace(hosts: tuple[Host, Host]) -> None:
+    """The other side hears of both; what is left is told with its way out."""
+    iruka, kakashi = hosts
+    tie(iruka, kakashi)
+    iruka("bond", "terms", "kakashi", "--memory", "1GiB")
+    assert "1.0 GiB" in iruka("bond", "terms", "kakashi")
+    kakashi.wait(lambda found: found["bonds"][0]["theirs"]["memory"] == 1 << 30, "bond", "list")
+    assert "the partners are kakashi" in iruka("bond", "end", "naruto", status=2)
+    iruka("bond", "rekey")
+    iruka.wait(lambda found: found["bonds"][0]["contact"] == "fresh", "bond", "list")
+    iruka("bond", "end", "kakashi")
+    for host in hosts:
+        host.wait(lambda found: all(bond["ended"] for bond in found["bonds"]), "bond", "list")
+        assert host("bond", "list").startswith(f"{host.name} has no bond")
+
+
+@pytest.mark.parametrize(
+    ("code", "error"), [("gt1.cut", "cut short"), ("gt9.later@host:1", "version 9"), ("hello", "no invitation code")]
+)
+def test_a_code_that_is_none_is_refused_with_the_reason(hosts: tuple[Host, Host], code: str, error: str) -> None:
+    said = hosts[0]("bond", "accept", code, status=2)
+    assert error in said
+    assert "\n\nhint: " in said
+
+
+def test_a_lost_host_goes_on_at_its_partner_and_comes_back(hosts: tuple[Host, Host]) -> None:
+    """Held, lost, taken over by a person's word, the old host becomes the holder, and at last handed back."""
+    iruka, kakashi = hosts
+    tie(iruka, kakashi)
+    running = iruka.shell.start("run", "--", *iruka.shell.write("walk.py", WALK))
+    assert running.line() == "life 1 from step 0\n"
+    assert running.line() == "held\n"
+    assert "held by kakashi" in iruka("status", "walk")
+    assert "walk is iruka's: step " in kakashi("status")
+    assert "which owns walk, lives" in kakashi("takeover", "walk", status=2)
+
+    iruka.die()
+    kakashi.wait(lambda found: found["helds"][0]["state"] == "doubting", "bond", "list")
+    assert "walk, held here, may have to be taken over" in kakashi.shell("status").stdout
+    refused = kakashi("takeover", "walk", status=2)
+    assert "two lives go on until iruka hears of the new one" in refused
+    assert kakashi("takeover", "walk", "--yes") == "life 2 of walk is being started here\n"
+    kakashi.wait(lambda found: found["members"][0]["phase"] == "running", "status")
+    assert "host lost" in kakashi("why", "walk")
+    assert "walk is exposed" in kakashi.shell("status").stdout
+
+    iruka("keeper", "start")
+    iruka.wait(lambda found: found["members"][0]["phase"] == "away" and found["helds"], "status")
+    assert iruka.shell("status").stdout.startswith("walk is away: life 2 of walk is kakashi's\n")
+    kakashi.wait(lambda found: found["members"][0]["held"] is not None, "status")
+    handed = kakashi("takeover", "walk", "--to", "iruka")
+    assert handed == "life 3 of walk is iruka's\n"
+    iruka.wait(lambda found: found["members"][0]["phase"] == "running", "status")
+    assert "handed over" in kakashi("why", "walk")
+    lives = iruka.asked("why", "walk")["lives"]
+    assert [life["epoch"] for life in lives] == [1, 2, 3]
+    assert lives[-1]["restored"]["step"] == lives[-2]["reached"], "no step was lost on the way"
