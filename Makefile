@@ -10,9 +10,11 @@ TORCH := .venv-torch
 TORCH_READY := $(TORCH)/.ready
 PEERS := .venv-peers
 PEERS_READY := $(PEERS)/.ready
+FUZZ_READY := $(VENV)/.ready-fuzz
 SEEDS ?= 10000
+FRAMES ?= 10000000
 
-.PHONY: help demo test test-torch test-long sim bench bench-peers lint format clean
+.PHONY: help demo test test-torch test-long sim fuzz bench bench-peers lint format clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,6 +24,10 @@ $(READY): pyproject.toml
 	@echo "Setting up $(VENV) (once)" >&2
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python $(PIP) -e '.[dev]'
+	@touch $@
+
+$(FUZZ_READY): $(READY)
+	@$(BIN)/python $(PIP) -e '.[dev,fuzz]'
 	@touch $@
 
 $(TORCH_READY): pyproject.toml
@@ -50,6 +56,9 @@ test-long: $(READY) ## What takes minutes
 
 sim: $(READY) ## Simulate faults: make sim SEEDS=10000
 	@$(BIN)/python -m goldthread.sim --seeds $(SEEDS) --jobs $$(nproc)
+
+fuzz: $(FUZZ_READY) ## Damaged bytes for all that reads what others send: make fuzz FRAMES=100000
+	@$(BIN)/python tests/fuzz/fuzz.py --frames $(FRAMES)
 
 bench: $(READY) ## Measure against the limit of this machine
 	@$(BIN)/goldthread bench

@@ -37,10 +37,10 @@ def parse(manifest: bytes | memoryview) -> tuple[Node, list[Node]]:
     Raises `CommitDamaged` where it describes none.
     """
     structure, values = read_manifest(manifest)
-    parser = _Parser(values)
     try:
+        parser = _Parser(values)
         return parser.node(structure), parser.shared
-    except (TypeError, ValueError, IndexError, KeyError, StopIteration) as error:
+    except (TypeError, ValueError, IndexError, KeyError, StopIteration, RecursionError) as error:
         raise CommitDamaged(f"the manifest of a commit makes no sense: {error!r}") from error
 
 

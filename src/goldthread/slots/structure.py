@@ -89,7 +89,7 @@ def read_manifest(manifest: bytes | memoryview) -> tuple[Any, list[Any]]:
     """Structure and values. Raises `CommitDamaged` where it is no manifest."""
     try:
         structure, values = _decode(manifest)
-    except (msgspec.MsgspecError, ValueError, TypeError) as error:
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
         raise CommitDamaged(f"the manifest of a commit cannot be read: {error}") from error
     return structure, values
 
