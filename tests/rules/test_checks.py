@@ -7,14 +7,19 @@ from hypothesis import strategies as st
 
 from goldthread.names import CommitId, Epoch, Instant, KeeperId, Level, MemberName, Span, Step
 from goldthread.policy import Policy
+from goldthread.report import AlarmLevel
+from goldthread.rules.bond_events import CopyMended, Patch
 from goldthread.rules.bond_orders import MendCopy
-from goldthread.rules.checks import Rounds, copies_at_rest, mend
-from goldthread.rules.events import Copy
+from goldthread.rules.checks import check_if_due, take_check, take_mended
+from goldthread.rules.choice import Choice
+from goldthread.rules.events import Copy, CopyChecked
 from goldthread.rules.member import Member, new_record
-from goldthread.rules.orders import Alarm
+from goldthread.rules.orders import Alarm, CheckCopy
+from goldthread.rules.rounds import Rounds
 
 EVERY = Span(100)
 KAKASHI = KeeperId("5" * 32)
+WALK = MemberName("walk")
 
 
 def copy(number: int, level: Level = Level.DEPOSITED) -> Copy:
@@ -82,19 +87,68 @@ def test_every_copy_at_rest_has_its_turn(deposits: int, seals: int, reading: int
         assert all(now - read <= EVERY + (deposits + 2) * reading for read in last.values())
 
 
+def new_member() -> Member:
+    """With a sealed commit, the deposit of it and of the one before, and a holder that has both."""
+    member = Member(Policy(), new_record(WALK, Policy(), KAKASHI), Instant(0), Span(0))
+    member.sealed = copy(2, Level.SEALED)
+    member.vault = frozenset({copy(1).commit, copy(2).commit})
+    member.elsewhere = (copy(2, Level.HELD), copy(1, Level.HELD))
+    member.persist(holder=KAKASHI, deposited=copy(2).commit)
+    member.out.clear()
+    return member
+
+
 def test_damage_is_mended_from_every_copy_that_is_known() -> None:
     """The one in memory first; then the holder's and the deposit, and never those of another commit."""
-    member = Member(Policy(), new_record(MemberName("walk"), Policy(), KAKASHI), Instant(0), Span(0))
-    sealed, held = copy(2, Level.SEALED), copy(2, Level.HELD)
-    member.sealed = sealed
-    member.vault = frozenset({copy(1).commit, copy(2).commit})
-    member.elsewhere = (held, copy(1, Level.HELD))
-    member.persist(holder=KAKASHI)
-    member.out.clear()
-    mend(member, sealed, "2 chunks are damaged")
-    alarm, order = member.out
-    assert isinstance(alarm, Alarm)
-    assert alarm.text == "step 2 of life 1 of walk is damaged in memory, and is being mended: 2 chunks are damaged"
+    member, sealed = new_member(), copy(2, Level.SEALED)
+    check_if_due(member)
+    take_check(member, CopyChecked(WALK, sealed, False, "2 of 20 chunks are damaged"))
+    text = "step 2 of life 1 of walk is damaged in memory: 2 of 20 chunks are damaged"
     deposit = Copy(sealed.commit, Level.DEPOSITED, 0)
-    assert order == MendCopy(MemberName("walk"), sealed.commit, (sealed, held, deposit), KAKASHI)
-    assert copies_at_rest(member) == (sealed, Copy(copy(1).commit, Level.DEPOSITED, 0), deposit)
+    assert member.out == [
+        CheckCopy(WALK, sealed, background=True),
+        Alarm(AlarmLevel.WARNING, WALK, text),
+        MendCopy(WALK, sealed.commit, (sealed, copy(2, Level.HELD), deposit), KAKASHI),
+    ]
+
+
+def test_how_it_ends_is_told() -> None:
+    """What came from where; or that it stays damaged, and why."""
+    member, commit = new_member(), copy(2).commit
+    text = "2 of 20 chunks came from kakashi, the rest from own memory"
+    take_mended(member, CopyMended(WALK, commit, True, (Patch(18, "own memory"), Patch(2, "kakashi")), text))
+    take_mended(member, CopyMended(WALK, commit, False, (), "kakashi was asked: it does not answer"))
+    assert member.out == [
+        Alarm(AlarmLevel.NOTICE, WALK, f"step 2 of life 1 of walk was mended: {text}"),
+        Alarm(
+            AlarmLevel.WARNING,
+            WALK,
+            "step 2 of life 1 of walk could not be mended: kakashi was asked: it does not answer",
+        ),
+    ]
+
+
+def test_deposits_have_their_turn_and_a_damaged_one_counts_no_more() -> None:
+    """One that was trimmed while it was to be read is nothing to speak of."""
+    member, every = new_member(), Policy().check_every
+    member.sealed = None
+    check_if_due(member)
+    assert member.out == []
+    assert member.deadline() == every
+    member.now = Instant(every)
+    check_if_due(member)
+    deposit = Copy(copy(1).commit, Level.DEPOSITED, 0)
+    assert member.out == [CheckCopy(WALK, deposit, background=True)]
+    take_check(member, CopyChecked(WALK, deposit, False, "1 of 20 chunks"))
+    assert member.vault == {copy(2).commit}
+    take_check(member, CopyChecked(WALK, Copy(copy(0).commit, Level.DEPOSITED, 0), False, "it has no such deposit"))
+    assert member.damaged == {deposit.commit}
+
+
+def test_a_life_that_waits_for_its_copies_comes_first() -> None:
+    """Nothing is read in the background while copies are chosen from."""
+    member = new_member()
+    member.choice = Choice(Epoch(0), None, None)
+    check_if_due(member)
+    assert member.out == []
+    assert member.deadline() is None

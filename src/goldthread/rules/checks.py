@@ -1,77 +1,58 @@
-"""When copies are read again.
-
-Memory and disks forget in silence, and a copy that nobody reads is whole only by belief: when the next life wants it,
-its chunks may be damaged here and gone elsewhere. So every copy that lies at rest is read from time to time, while
-others are whole and can mend it. One is read at a time; how much of a core that takes is bounded by the hands.
-
-A commit that was just sealed is read soon. What was deposited or held was checked chunk by chunk on its way, so it is
-read for the first time when a whole span has gone by.
-"""
+"""What is read again of a member's copies, and what follows where one is damaged."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from goldthread.names import CommitId, Instant, Level, Span
+from goldthread.names import Level
 from goldthread.report import AlarmLevel
+from goldthread.rules import bond_events, deposits, events, orders
 from goldthread.rules.bond_orders import MendCopy
 from goldthread.rules.events import Copy
 from goldthread.rules.member import Member
 
-__all__ = ["Rounds", "copies_at_rest", "mend"]
-
-_Key = tuple[CommitId, Level]
+__all__ = ["check_if_due", "take_check", "take_mended"]
 
 
-class Rounds:
-    """Which copies of one member were read when."""
-
-    __slots__ = ("_due", "under_way")
-
-    def __init__(self) -> None:
-        self._due: dict[_Key, Instant] = {}
-        self.under_way: Copy | None = None
-
-    def begin(self, copies: Iterable[Copy], every: Span, now: Instant) -> Copy | None:
-        """The copy that is read now, of those at rest; None where none is due, or one is being read."""
-        present = {(copy.commit, copy.level): copy for copy in copies}
-        later = Instant(now + every)
-        self._due = {
-            key: self._due.get(key, now if copy.level is Level.SEALED else later) for key, copy in present.items()
-        }
-        if self.under_way is not None or not self._due:
-            return None
-        first = min(self._due, key=lambda key: self._due[key])
-        if self._due[first] > now:
-            return None
-        self.under_way = present[first]
-        return self.under_way
-
-    def end(self, copy: Copy, every: Span, now: Instant) -> bool:
-        """A copy was read, whoever asked for it; whether it is the one that was under way."""
-        key = copy.commit, copy.level
-        if key in self._due:
-            self._due[key] = Instant(now + every)
-        was_ours = self.under_way is not None and (self.under_way.commit, self.under_way.level) == key
-        if was_ours:
-            self.under_way = None
-        return was_ours
-
-    def deadline(self) -> Instant | None:
-        """When the next one is due; None while one is being read."""
-        return None if self.under_way is not None else min(self._due.values(), default=None)
+def check_if_due(member: Member) -> None:
+    """Have the next copy read in the background, unless a life is waiting for copies to be read."""
+    if member.is_choosing:
+        return
+    copy = member.rounds.begin(_copies_at_rest(member), member.policy.check_every, member.now)
+    if copy is not None:
+        member.out.append(orders.CheckCopy(member.record.name, copy, background=True))
 
 
-def copies_at_rest(member: Member) -> tuple[Copy, ...]:
-    """What is to be read again: the newest sealed commit, and every deposit."""
+def take_check(member: Member, event: events.CopyChecked) -> None:
+    """A copy was read, whoever asked for it. A deposit that is gone was trimmed meanwhile."""
+    copy = event.copy
+    was_round = member.rounds.end(copy, member.policy.check_every, member.now)
+    if copy.level is Level.DEPOSITED:
+        if event.whole or copy.commit in member.vault:
+            deposits.take_deposit_check(member, copy.commit, event.whole, event.text)
+    elif was_round and not event.whole:
+        _mend(member, copy, event.text)
+
+
+def take_mended(member: Member, event: bond_events.CopyMended) -> None:
+    """Hear whether a commit that nobody waits for is whole again."""
+    name = member.record.name
+    if event.whole:
+        member.alarm(AlarmLevel.NOTICE, f"{event.commit} of {name} was mended: {event.text}")
+    else:
+        member.alarm(AlarmLevel.WARNING, f"{event.commit} of {name} could not be mended: {event.text}")
+
+
+def _copies_at_rest(member: Member) -> tuple[Copy, ...]:
+    """The newest sealed commit, and every deposit."""
     sealed = () if member.sealed is None else (member.sealed,)
     return (*sealed, *(Copy(commit, Level.DEPOSITED, 0) for commit in sorted(member.vault)))
 
 
-def mend(member: Member, copy: Copy, text: str) -> None:
-    """A sealed commit was found damaged in memory, and nobody waits for it: it is mended from whatever there is."""
-    elsewhere = [other for other in (*member.elsewhere, *copies_at_rest(member)) if other.commit == copy.commit]
-    others = tuple(other for other in elsewhere if other.level is not copy.level)
-    name = member.record.name
-    member.alarm(AlarmLevel.WARNING, f"{copy.commit} of {name} is damaged in memory, and is being mended: {text}")
-    member.out.append(MendCopy(name, copy.commit, (copy, *others), member.record.holder))
+def _mend(member: Member, copy: Copy, text: str) -> None:
+    """A sealed commit is damaged in memory: it is mended from whatever there is, while there is something."""
+    name, commit = member.record.name, copy.commit
+    others = {other.level: other for other in (*member.elsewhere, *_copies_at_rest(member)) if other.commit == commit}
+    if member.record.held == commit:
+        others[Level.HELD] = Copy(commit, Level.HELD, copy.bytes)
+    others.pop(copy.level, None)
+    member.alarm(AlarmLevel.WARNING, f"{commit} of {name} is damaged in memory: {text}")
+    member.out.append(MendCopy(name, commit, (copy, *others.values()), member.record.holder))

@@ -8,7 +8,7 @@ import msgspec
 
 from goldthread.names import Epoch, Level, Span
 from goldthread.report import AlarmLevel, Phase
-from goldthread.rules import admission, bond_events, deposits, events, orders, progress, wishes
+from goldthread.rules import admission, bond_events, checks, deposits, events, orders, progress, wishes
 from goldthread.rules.choice import Choice, ChoiceState
 from goldthread.rules.events import Copy
 from goldthread.rules.member import AT_REST, Member
@@ -81,9 +81,10 @@ def _outrank(member: Member, epoch: Epoch) -> dict[str, Any]:
 
 def on_mended(member: Member, event: bond_events.CopyMended) -> None:
     choice = member.choice
-    if choice is None or choice.state is not ChoiceState.MENDING or choice.trying is None:
-        return
-    if choice.trying.commit == event.commit:
+    trying = None if choice is None or choice.state is not ChoiceState.MENDING else choice.trying
+    if choice is None or trying is None or trying.commit != event.commit:
+        checks.take_mended(member, event)
+    else:
         choice.take_mended(event.whole, event.text)
         if event.whole:
             member.alarm(AlarmLevel.NOTICE, f"{event.commit} of {member.record.name} was mended: {event.text}")
@@ -92,14 +93,7 @@ def on_mended(member: Member, event: bond_events.CopyMended) -> None:
 
 def on_checked(member: Member, event: events.CopyChecked) -> None:
     copy = event.copy
-    if copy.level is Level.DEPOSITED:
-        deposits.take_deposit_check(member, copy.commit, event.whole, event.text)
-    if member.checked == copy.commit and copy.level is Level.SEALED:
-        member.checked = None
-        if not event.whole:
-            member.alarm(
-                AlarmLevel.WARNING, f"{copy.commit} of {member.record.name} is damaged in memory: {event.text}"
-            )
+    checks.take_check(member, event)
     choice = member.choice
     trying = None if choice is None else choice.trying
     if choice is None or trying is None or choice.state is not ChoiceState.CHECKING:

@@ -15,13 +15,14 @@ from goldthread.names import CommitId, Epoch, Instant, KeeperId, MemberName, Spa
 from goldthread.policy import Policy
 from goldthread.report import AlarmLevel, Ending, Guard, OwnerState, Phase, Vitals
 from goldthread.rules import orders
-from goldthread.rules.choice import Choice
+from goldthread.rules.choice import Choice, ChoiceState
 from goldthread.rules.detector import Detector
 from goldthread.rules.events import Copy
 from goldthread.rules.fence import Fence
 from goldthread.rules.orders import LifeRecord, MemberRecord, Order
 from goldthread.rules.restart import deaths_within
 from goldthread.rules.retention import DepositSchedule
+from goldthread.rules.rounds import Rounds
 
 __all__ = [
     "ALIVE",
@@ -167,8 +168,7 @@ class Member:
         self.deposits = DepositSchedule()
         self.vault: frozenset[CommitId] = frozenset()
         self.damaged: frozenset[CommitId] = frozenset()
-        self.checked: CommitId | None = None
-        """The commit whose background check is under way."""
+        self.rounds = Rounds()
         self.proved: CommitId | None = None
         """The deposit that was read again and found whole."""
         self.freed = True
@@ -213,6 +213,11 @@ class Member:
         return self.record.phase in ALIVE
 
     @property
+    def is_choosing(self) -> bool:
+        """Whether copies are listed, read or mended for a life that is to begin."""
+        return self.choice is not None and self.choice.state not in (ChoiceState.SETTLED, ChoiceState.FAILED)
+
+    @property
     def wants_ticks(self) -> bool:
         """Whether its silence is measured."""
         return self.record.phase in ALIVE or self.grace_over is not None
@@ -228,6 +233,8 @@ class Member:
         due = [self.due]
         if self.is_deposit_wanted() and self.deposits.under_way is None:
             due.append(self.now if self.deposits.due is None else self.deposits.due)
+        if not self.is_choosing:
+            due.append(self.rounds.deadline())
         return min((moment for moment in due if moment is not None), default=None)
 
     def view(self) -> MemberView:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from goldthread.names import Instant
 from goldthread.report import Ending, EndingKind, Phase
-from goldthread.rules import admission, beginnings, deaths, deposits, progress
+from goldthread.rules import admission, beginnings, checks, deaths, deposits, progress
 from goldthread.rules.member import KILL, Member
 
 __all__ = ["tick"]
@@ -27,6 +27,7 @@ def tick(member: Member) -> None:
         else:
             member.survey()
     deposits.deposit_if_due(member)
+    checks.check_if_due(member)
 
 
 def _come_due(member: Member, phase: Phase) -> None:

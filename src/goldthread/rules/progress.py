@@ -6,7 +6,7 @@ import msgspec
 
 from goldthread.names import Level
 from goldthread.report import AlarmLevel, Ending, EndingKind, Phase, Vitals
-from goldthread.rules import deaths, deposits, events, orders, stops
+from goldthread.rules import checks, deaths, deposits, events, orders, stops
 from goldthread.rules.events import Copy
 from goldthread.rules.member import KILL, InvalidTransition, Member
 
@@ -57,9 +57,7 @@ def on_sealed(member: Member, event: events.CommitSealed) -> None:
     if commit.sequence >= 2 and not member.freed:
         member.freed = True
         member.out.append(orders.FreeSlots(record.name, record.epoch))
-    if member.checked is None:
-        member.checked = commit
-        member.out.append(orders.CheckCopy(record.name, member.sealed, background=True))
+    checks.check_if_due(member)
     if not member.is_alive:
         member.deposits.press()
     deposits.deposit_if_due(member)
