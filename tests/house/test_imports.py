@@ -25,7 +25,9 @@ def test_the_stair_of_imports_holds() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("heavy", ["numpy", "torch", "click", "rich", "OpenSSL", "cryptography"])
+@pytest.mark.parametrize(
+    "heavy", ["numpy", "torch", "click", "rich", "OpenSSL", "cryptography", "obstore", "http.client"]
+)
 def test_the_keeper_stays_small(heavy: str) -> None:
     """The keeper runs beside every program for weeks: it loads nothing that it does not need."""
     assert heavy not in loaded_after("import goldthread.keeper.main")

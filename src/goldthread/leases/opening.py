@@ -7,6 +7,8 @@
 
 An address that two keepers share must mean the same to both. One that names this host itself (`localhost`) does not:
 two hosts that use it have two stores, so it is told apart by the boot of the host.
+
+What speaks to a server is loaded with the first address that needs it: a keeper without one stays small.
 """
 
 from __future__ import annotations
@@ -19,7 +21,6 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from goldthread.errors import UsageError
 from goldthread.leases.base import LeaseStore
-from goldthread.leases.etcd import EtcdStore
 from goldthread.leases.memory import MemoryStore
 from goldthread.leases.sqlite import SqliteStore
 from goldthread.leases.timely import TimelyStore
@@ -66,6 +67,8 @@ def _open_etcd(parts: SplitResult, seconds: float) -> LeaseStore:
     endpoints = sorted(set(parts.netloc.split(",")))
     fits = not parts.query and all(_is_endpoint(endpoint) for endpoint in endpoints)
     _refuse_unless(fits, parts, "hosts with their ports, and a prefix: etcd://one:2379,two:2379/goldthread")
+    from goldthread.leases.etcd import EtcdStore
+
     prefix = parts.path.strip("/") or _PREFIX
     address = _shared(f"etcd://{','.join(endpoints)}/{prefix}", endpoints)
     return EtcdStore(address, endpoints, prefix, seconds)
