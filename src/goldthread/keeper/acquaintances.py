@@ -36,7 +36,7 @@ class Acquaintances:
         self.host = ""
         self.carrier_port = 0
         self._addresses = addresses
-        self._carriers: dict[KeeperId, tuple[str, int]] = {}
+        self._carriers: dict[KeeperId, list[tuple[str, int]]] = {}
         self._alarms: dict[KeeperId, tuple[Instant, str]] = {}
         self._strangers = 0
         self._strangers_told: Instant | None = None
@@ -78,12 +78,11 @@ class Acquaintances:
             return
         if came_from and greeting.addresses:
             dialled = write_address(came_from, parse_address(greeting.addresses[0])[1])
-        if greeting.carrier_port:
-            host = parse_address(dialled)[0] if dialled else ""
-            self._carriers[keeper] = (host, greeting.carrier_port)
-        else:
-            self._carriers.pop(keeper, None)
         heard = tuple(dict.fromkeys([*([dialled] if dialled else []), *greeting.addresses]))[:ADDRESSES_MOST]
+        self._carriers.pop(keeper, None)
+        if greeting.carrier_port:
+            hosts = dict.fromkeys(parse_address(address)[0] for address in heard)
+            self._carriers[keeper] = [(host, greeting.carrier_port) for host in hosts]
         fits = set(heard) <= set(partner.addresses) and (bool(came_from) or partner.addresses[:1] == heard[:1])
         if fits and partner.name == greeting.name:
             return
@@ -94,11 +93,7 @@ class Acquaintances:
 
     def carrier_address(self, keeper: KeeperId) -> list[tuple[str, int]] | None:
         """Where the partner's carrier listens, best first; None where that is not known."""
-        partner, carrier = self.keys.partner(keeper), self._carriers.get(keeper)
-        if partner is None or carrier is None:
-            return None
-        hosts = [carrier[0], *(parse_address(address)[0] for address in partner.addresses)]
-        return [(host, carrier[1]) for host in dict.fromkeys(filter(None, hosts))]
+        return self._carriers.get(keeper)
 
     def forget(self, keeper: KeeperId) -> None:
         self.keys.unpin(keeper)

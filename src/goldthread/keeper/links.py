@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from goldthread.errors import GoldthreadError, KeeperError, PartnerUnreachable, UsageError
+from goldthread.errors import GoldthreadError, KeeperError, PartnerError, PartnerUnreachable, UsageError
 from goldthread.keeper.acquaintances import Acquaintances
 from goldthread.keeper.invitations import Invitations
 from goldthread.keeper.keeper import Keeper
@@ -86,10 +86,14 @@ class Links:
     # Beats
 
     def send_beat(self, order: SendBeat) -> None:
-        """Raises `KeeperError` where the facts are longer than a message may be."""
+        """Facts that are longer than a message may be are not sent; that is an alarm."""
         caller = self._callers.get(order.partner)
-        if caller is not None:
+        if caller is None:
+            return
+        try:
             caller.beat(bonds.Beat(order.number, order.facts))
+        except KeeperError as error:
+            self._known.complain(order.partner, PartnerError(f"it cannot be told of all members: {error}"))
 
     def answer_beat(self, order: AnswerBeat) -> None:
         if self._answerer is not None:
