@@ -144,7 +144,8 @@ def test_the_secret_is_not_said_to_another_keeper(iruka: StandIn, kakashi: Stand
     invitation = read_code(code)
     astray = write_code(msgspec.structs.replace(invitation, addresses=(f"127.0.0.1:{sakura.port}",)))
     refusal = kakashi.refusal(astray)
-    assert isinstance(refusal, PartnerUnreachable) and "a stranger answers there" in str(refusal)
+    assert isinstance(refusal, PartnerUnreachable)
+    assert f"127.0.0.1:{sakura.port}: a stranger answers there" in str(refusal) and "new code" in refusal.hint
     kakashi.accept(code)
 
 

@@ -25,6 +25,7 @@ _ROUNDS: Final = 2
 """An inviter that could not be reached may have been starting; one that broke off may have agreed already."""
 _PAUSE: Final = milliseconds(500)
 _ANSWERED: Final = seconds(10)
+_AGAIN: Final = "ask for a new code: goldthread bond invite"
 
 Tied = Callable[[Partner, Terms, Terms], None]
 """Called with the new partner, the terms of this side and those of the other."""
@@ -68,7 +69,7 @@ class Acceptance:
         self._attempts = 0
         self._greeting: Greeting | None = None
         self._over = False
-        self._reasons: dict[str, str] = {}
+        self._reasons: dict[str, PartnerError] = {}
         self._call: Call
         if invitation.fingerprint == known.keys.fingerprint:
             raise UsageError("a keeper cannot be bonded with itself", hint="accept the code on the other host")
@@ -118,18 +119,23 @@ class Acceptance:
         if isinstance(error, Disowned):
             error = PartnerError(
                 "the invitation is open no more: it was used, or expired after ten minutes, or its keeper began anew",
-                hint="ask for a new code: goldthread bond invite",
+                hint=_AGAIN,
             )
         elif isinstance(error, PartnerUnreachable | Stranger):
-            self._reasons[self._call.address] = str(error)
+            self._reasons[self._call.address] = error
             count = len(self._invitation.addresses)
             if self._attempts < _ROUNDS * count:
                 pause = _PAUSE if self._attempts % count == 0 else Span(0)
                 self._known.keeper.loop.after(pause, self._next)
                 return
-            error = PartnerUnreachable(
-                f"the inviter cannot be reached: {'; '.join(self._reasons.values())}",
-                hint="does its keeper run, and does a firewall let its port through? `goldthread bond invite` names it",
-            )
+            error = self._unreachable()
         self._over = True
         self._failed(error)
+
+    def _unreachable(self) -> PartnerUnreachable:
+        """What was found at each address. Somebody else there is most likely the inviter with another key."""
+        hint = "does its keeper run, and does a firewall let its port through?"
+        if any(isinstance(error, Stranger) for error in self._reasons.values()):
+            hint = f"was its key changed, or its home made anew, since the code was given? Then {_AGAIN}"
+        found = [f"{address}: {str(error).removeprefix(f'{address}: ')}" for address, error in self._reasons.items()]
+        return PartnerUnreachable(f"the inviter cannot be reached: {'; '.join(found)}", hint=hint)

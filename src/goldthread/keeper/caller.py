@@ -31,6 +31,8 @@ _DOUBLINGS_MOST: Final = 6
 _SILENT: Final = seconds(4)
 """A link on which nothing is answered for so long is dialled anew: it may lead to where the partner was."""
 _LOOK: Final = seconds(1)
+_SAID_MOST: Final = 8
+"""Reasons noted in the log until a beat is answered again."""
 
 
 class Caller:
@@ -46,7 +48,8 @@ class Caller:
         self._attempts = 0
         self._tries = 0
         self._stopped = False
-        self._said = ""
+        self._said: set[str] = set()
+        """Why there was no link, since the last answer."""
         self._farewell: str | None = None
         self._unanswered_since: Instant | None = None
 
@@ -154,7 +157,7 @@ class Caller:
             case bonds.BeatAnswer():
                 self._unanswered_since = None
                 self._attempts = 0
-                self._said = ""
+                self._said.clear()
                 self._known.keeper.tell(
                     BeatAnswered(self._partner, message.number, message.facts_seen, message.promise, message.promised)
                 )
@@ -183,9 +186,10 @@ class Caller:
         """A stranger at one of several addresses is only noted: the partner may be at the next."""
         if not isinstance(error, PartnerUnreachable) and (at_last or not isinstance(error, Stranger)):
             self._known.complain(self._partner, error)
-        if str(error) != self._said:
-            self._said = str(error)
-            log.info("no link with %s: %s", self._partner, printable(str(error)))
+        text = printable(str(error))
+        if text not in self._said and len(self._said) < _SAID_MOST:
+            self._said.add(text)
+            log.info("no link with %s: %s", self._partner, text)
 
     def _end_bond(self, text: str) -> None:
         self._farewell = None
