@@ -115,18 +115,20 @@ def exposure(view: MemberView, bonds: Sequence[BondView]) -> str:
         return ""
     holder = _holder_of(view, bonds)
     if holder is None:
-        refusals = [
-            f"{bond.name} does not ({fact.refused})"
-            for bond in bonds
-            for fact in bond.held
-            if fact.member == view.name and fact.refused
-        ]
-        return ", ".join(["no partner holds its copy", *refusals])
+        reasons = "; ".join(_why_not_held(view.name, bond) for bond in bonds)
+        return f"no partner holds its copy ({reasons})"
     if holder.contact is Contact.SILENT or view.owner_state is OwnerState.ALONE:
         return f"{holder.name}, which holds its copy, is silent ({holder.reason})"
     if view.held is None:
         return f"its first copy is on its way to {holder.name}"
     return ""
+
+
+def _why_not_held(member: MemberName, bond: BondView) -> str:
+    if bond.contact is Contact.SILENT:
+        return f"{bond.name} is silent"
+    refused = next((fact.refused for fact in bond.held if fact.member == member and fact.refused), "")
+    return f"{bond.name} does not hold it{refused and f': {refused}'}"
 
 
 def held_report(record: HeldRecord) -> HeldReport:

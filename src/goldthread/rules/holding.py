@@ -331,7 +331,7 @@ def _claim(bonds: Bonds, held: Held, partner: Partner) -> None:
     epoch = Epoch(max(record.epoch, 0 if lease is None else lease.epoch) + 1)
     count = 1 if lease is None else lease.count + 1
     held.claim = Lease(record.member, record.origin, epoch, bonds.me, count, bonds.policy.lease)
-    _move(bonds, held, HolderState.CLAIMING, f"its lease is claimed for life {epoch}")
+    _move(bonds, held, HolderState.CLAIMING, f"{record.reason}; its lease is claimed")
     held.ask, held.asked_at = bonds.ask(), bonds.now
     held.due = Instant(bonds.now + bonds.policy.lease_every)
     bonds.out.append(bond_orders.SwapLease(record.member, held.ask, held.claim, held.version))
