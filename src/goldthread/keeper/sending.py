@@ -52,7 +52,7 @@ from goldthread.wire.stream import (
     span_of,
 )
 
-__all__ = ["Sendings"]
+__all__ = ["Sendings", "fetch"]
 
 _FUTILE_MOST: Final = 2
 """Tries in a row that brought nothing, before it is given up."""
@@ -227,7 +227,8 @@ class Sendings:
     def fetch(self, order: FetchChunks, descriptor: int) -> None:
         def run() -> None:
             try:
-                self._tell(ChunksFetchedNote(order.ticket, _fetch(self._road(order.partner), order, descriptor)), ())
+                landed = fetch(self._road(order.partner).call(), order, descriptor)
+                self._tell(ChunksFetchedNote(order.ticket, landed), ())
             except (GoldthreadError, OSError) as error:
                 said = error if isinstance(error, GoldthreadError) else PartnerError(str(error))
                 self._tell(FetchFailedNote(order.ticket, type(said).__name__, str(said), said.hint), ())
@@ -250,10 +251,9 @@ def _not_older(held: CommitId, header: Header) -> CommitId:
     return held
 
 
-def _fetch(road: _Road, order: FetchChunks, descriptor: int) -> tuple[int, ...]:
-    """Write what the partner holds to its place; the chunks that came."""
+def fetch(pipe: Pipe, order: FetchChunks, descriptor: int) -> tuple[int, ...]:
+    """Write what the partner holds to its place, and close the pipe; the chunks that came."""
     slot = Slot(descriptor)
-    pipe = road.call()
     try:
         if order.chunks is None:
             _take_proof(pipe, order, slot)
