@@ -132,7 +132,7 @@ ANSWERED = (
     bonds.LinkRefused("no", "ask"),
 )
 CODE = write_code(Invitation(bytes(range(16)), bytes(range(32)), ("192.0.2.7:7070", "[::1]:7070")))
-LEASE = Lease(WALK, ME, Epoch(3), ME, 17, Span(1_500_000_000))
+LEASE = Lease(WALK, ME, Epoch(3), ME, None, 17, Span(1_500_000_000))
 
 TARGETS: dict[str, Target] = {
     "caller-frames": Target(frames(bonds.FromCaller), PartnerError, tuple(map(encode, SPOKEN))),

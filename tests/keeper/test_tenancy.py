@@ -32,7 +32,7 @@ WALK = MemberName("walk")
 RUN = MemberName("run")
 IRUKA = KeeperId("1" * 32)
 KAKASHI = KeeperId("2" * 32)
-LEASE = Lease(WALK, IRUKA, Epoch(3), IRUKA, 1, seconds(1.5))
+LEASE = Lease(WALK, IRUKA, Epoch(3), IRUKA, None, 1, seconds(1.5))
 WITHOUT_END = Instant(1 << 62)
 
 

@@ -115,7 +115,7 @@ def _admit(member: Member, choice: Choice, ticket: int, pid: int) -> None:
     member.choice = None
     member.freed = False
     member.detector = Detector(member.policy, member.record.hang_floor, member.record.gap, member.awake)
-    member.move(Phase.RUNNING, reason, pid=pid, joined=True, restored=restored)
+    member.move(Phase.RUNNING, reason, pid=pid, joined=True, restored=restored, begun=epoch)
     member.persist_life("imports", pid=pid, restored=copy, restored_reason=reason)
     if choice.damage or choice.is_lost():
         member.alarm(AlarmLevel.WARNING, reason)

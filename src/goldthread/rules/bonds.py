@@ -12,7 +12,7 @@ import msgspec
 
 from goldthread.names import Epoch, Instant, KeeperId, MemberName, Span
 from goldthread.policy import Policy
-from goldthread.report import AlarmLevel, Contact, Guard, Phase
+from goldthread.report import AlarmLevel, Contact, Guard, HolderState, Phase
 from goldthread.rules import bond_orders, holding, orders, owning
 from goldthread.rules.bedside import Help, Offer, choose_helper
 from goldthread.rules.bond_orders import BondRecord, HeldRecord
@@ -102,7 +102,8 @@ class Bonds:
     def deadline(self) -> Instant | None:
         """When a beat, a voucher or a claim is due."""
         due = [partner.due for partner in self.partners.values() if partner.is_up]
-        due += [held.due for held in self.helds.values() if held.record.state.value == "claiming"]
+        claimed = [held for held in self.helds.values() if held.record.state is HolderState.CLAIMING]
+        due += [held.due for held in claimed if held.ask is None]
         for member in self.members.values():
             fence, until = member.fence, member.fence.until(member.record)
             if until is not None and member.is_alive and fence.frozen_at is None and until > self.now:
@@ -197,7 +198,7 @@ class Bonds:
 
     def meet_newer(self, member: Member, partner: Partner, epoch: Epoch) -> None:
         """A partner runs a newer life of a member of this keeper: the fence."""
-        owning.go_away(self, member, partner.name, epoch)
+        owning.go_away(self, member, partner.id, epoch)
 
     # Inside
 

@@ -62,6 +62,10 @@ class Detector:
         self.known_gap = self.gap
         return True
 
+    def excuse(self, awake: Span) -> None:
+        """What was not heard until now says nothing of the program."""
+        self.heard_awake = awake
+
     def silence(self, awake: Span) -> Span:
         return Span(awake - self.heard_awake)
 

@@ -64,10 +64,8 @@ def _owned(bonds: Bonds, member: Member, partner: Partner) -> OwnedFact | None:
         origin=record.origin,
         epoch=record.epoch,
         phase=record.phase,
-        hold=is_holder and record.owner_state is not OwnerState.CLOSED,
-        guard=_guard(record.guard, is_holder, bonds)
-        if record.phase is not Phase.AWAY
-        else _guard(Guard.LEASE, True, bonds),
+        hold=record.owner_state is not OwnerState.CLOSED and (is_holder or _is_needed(member, partner)),
+        guard=_guard(bonds, member, partner),
         newest=_newest(member) if given_up else None,
         bytes=0 if sealed is None else _rounded(sealed.bytes),
         plea=partner.record.emergency != "",
@@ -76,8 +74,21 @@ def _owned(bonds: Bonds, member: Member, partner: Partner) -> OwnedFact | None:
     )
 
 
-def _guard(guard: Guard, is_holder: bool, bonds: Bonds) -> Guard:
-    return guard if is_holder and (guard is not Guard.LEASE or bonds.lease_store) else Guard.NONE
+def _guard(bonds: Bonds, member: Member, partner: Partner) -> Guard:
+    """What this partner is told; only who is counted as a claimant is told of a guard."""
+    record = member.record
+    if record.phase is Phase.AWAY:
+        return Guard.LEASE if bonds.lease_store else Guard.NONE
+    is_claimant = record.holder == partner.id and partner.id in record.claimants
+    return record.guard if is_claimant and (record.guard is not Guard.LEASE or bonds.lease_store) else Guard.NONE
+
+
+def _is_needed(member: Member, partner: Partner) -> bool:
+    """Whether a former holder has what the present one has not yet."""
+    fact, record = partner.holds(member.record.name), member.record
+    if fact is None or fact.commit is None or fact.origin != record.origin or record.phase is Phase.AWAY:
+        return False
+    return record.held is None or record.held < fact.commit
 
 
 def _newest(member: Member) -> CommitId | None:

@@ -9,7 +9,17 @@ import msgspec
 
 from goldthread.names import Instant
 from goldthread.report import AlarmLevel, Contact, Phase
-from goldthread.rules import bond_events, bond_orders, holding, inventory, leasing, orders, owning
+from goldthread.rules import (
+    bond_events,
+    bond_orders,
+    elsewhere,
+    holding,
+    inventory,
+    leasing,
+    orders,
+    owning,
+    vouching,
+)
 from goldthread.rules.bond_orders import BondRecord
 from goldthread.rules.bonds import Bonds
 from goldthread.rules.holding import Held
@@ -163,7 +173,7 @@ def on_answered(bonds: Bonds, event: bond_events.BeatAnswered) -> None:
         member = bonds.members.get(name)
         if member is not None:
             bonds.set_time(member)
-            owning.take_promises(bonds, member, partner, until)
+            vouching.take_promises(bonds, member, partner, until)
 
 
 def on_lease(bonds: Bonds, event: Any) -> None:
@@ -238,6 +248,7 @@ def on_mended(bonds: Bonds, event: bond_events.CopyMended) -> None:
     member = bonds.members.get(event.member)
     if member is not None:
         bonds.set_time(member)
+        elsewhere.on_fetched(member, event)
         inventory.on_mended(member, event)
 
 

@@ -28,7 +28,8 @@ __all__ = ["Held", "consider", "drop", "hear", "on_found", "on_gone", "on_grante
 
 _SLOTS_HELD: Final = 2
 _AT_WORK: Final = (HolderState.DOUBTING, HolderState.CLAIMING)
-_TAKEN: Final = frozenset({Phase.ENDED, Phase.ABSENT, Phase.AWAY})
+_ELSEWHERE: Final = frozenset({Phase.ABSENT, Phase.AWAY})
+"""What this keeper knows of a member that is another's, or nobody's."""
 
 
 class Held:
@@ -74,7 +75,7 @@ def hear(bonds: Bonds, partner: Partner, fact: OwnedFact) -> None:
         if fact.hold:
             partner.refused[fact.member] = reason
         return
-    if own is not None and own.record.phase not in _TAKEN:
+    if own is not None and own.record.phase not in _ELSEWHERE:
         bonds.meet_newer(own, partner, fact.epoch)
     if held is not None and fact.epoch < held.record.epoch:
         return
@@ -96,8 +97,8 @@ def _why_not(bonds: Bonds, partner: Partner, fact: OwnedFact) -> str:
     own = bonds.members.get(fact.member)
     if own is not None and own.record.phase is not Phase.ABSENT and own.record.origin != fact.origin:
         return f"another member named {fact.member} lives on {bonds.name}: rename one of the two"
-    if own is not None and own.record.phase not in _TAKEN and own.record.epoch >= fact.epoch:
-        return f"life {own.record.epoch} of {fact.member} is {bonds.name}'s"
+    if own is not None and own.record.phase not in _ELSEWHERE and own.record.begun >= fact.epoch:
+        return f"life {own.record.begun} of {fact.member} is {bonds.name}'s"
     for (holder_for, name), other in bonds.helds.items():
         if name != fact.member or holder_for == partner.id:
             continue
@@ -212,6 +213,8 @@ def on_gone(bonds: Bonds, held: Held, event: bond_events.CopiesGone) -> None:
     held.record = msgspec.structs.replace(held.record, commit=None)
     held.allowed, held.is_sure = None, True
     bonds.out.append(orders.Persist(held.record))
+    partner = bonds.partners[held.record.partner]
+    _allow(bonds, held, bonds.room_for(partner, but=held.record.member) // _SLOTS_HELD)
     bonds.alarm(AlarmLevel.WARNING, f"the copy of {held.record.member} that is held here is lost: {event.text}")
     if held.record.state is HolderState.BONDED:
         _move(bonds, held, HolderState.SYNCING, event.text)
@@ -266,7 +269,7 @@ def _calm(bonds: Bonds, held: Held, partner: Partner, contact: Contact) -> None:
 def _hindrance(bonds: Bonds, held: Held, partner: Partner, is_lost: bool) -> str:
     """Why it is not taken over now; empty where nothing but time stands in the way."""
     record, name = held.record, held.record.member
-    if record.phase in _TAKEN and not record.given_up:
+    if record.phase in (Phase.ENDED, Phase.AWAY) and not record.given_up:
         return f"{name} had ended"
     if record.commit is None:
         return f"{name} cannot be taken over: no whole copy of it is here"
@@ -322,6 +325,10 @@ def _claim(bonds: Bonds, held: Held, partner: Partner) -> None:
         _say_once(bonds, held, f"life {lease.epoch} of {record.member} is {bonds.name_of(lease.owner)}'s")
         _read_lease(bonds, held)
         return
+    if lease is not None and lease.successor not in (None, bonds.me) and not (record.wanted or record.given_up):
+        _say_once(bonds, held, f"{bonds.name_of(lease.successor)} has the newest copy of {record.member}")
+        _read_lease(bonds, held)
+        return
     margin = bonds.policy.clock_margin
     free = held.read_at if lease is None or lease.owner is None else Instant(held.read_at + lease.span + margin)
     if not record.given_up:
@@ -330,7 +337,7 @@ def _claim(bonds: Bonds, held: Held, partner: Partner) -> None:
         return
     epoch = Epoch(max(record.epoch, 0 if lease is None else lease.epoch) + 1)
     count = 1 if lease is None else lease.count + 1
-    held.claim = Lease(record.member, record.origin, epoch, bonds.me, count, bonds.policy.lease)
+    held.claim = Lease(record.member, record.origin, epoch, bonds.me, None, count, bonds.policy.lease)
     _move(bonds, held, HolderState.CLAIMING, f"{record.reason}; its lease is claimed")
     held.ask, held.asked_at = bonds.ask(), bonds.now
     held.due = Instant(bonds.now + bonds.policy.lease_every)
@@ -371,7 +378,7 @@ def promised(bonds: Bonds, partner: Partner) -> tuple[Any, ...]:
     names = []
     for fact in partner.facts.owned:
         own = bonds.members.get(fact.member)
-        is_own = own is not None and own.record.phase not in _TAKEN and own.record.epoch >= fact.epoch
+        is_own = own is not None and own.record.phase not in _ELSEWHERE and own.record.begun >= fact.epoch
         held = bonds.helds.get((partner.id, fact.member))
         is_claimed = held is not None and held.record.state is HolderState.CLAIMING
         if not is_own and not is_claimed:

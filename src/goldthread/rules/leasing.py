@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from goldthread.names import Instant
+from goldthread.names import Instant, KeeperId
 from goldthread.report import AlarmLevel, Guard
 from goldthread.rules import bond_events, bond_orders, owning
 from goldthread.rules.member import Member
@@ -16,7 +16,7 @@ from goldthread.wire.leases import Lease
 if TYPE_CHECKING:
     from goldthread.rules.bonds import Bonds
 
-__all__ = ["keep", "on_found", "on_granted", "on_unknown"]
+__all__ = ["keep", "on_found", "on_granted", "on_unknown", "successor"]
 
 
 def keep(bonds: Bonds, member: Member) -> None:
@@ -48,7 +48,12 @@ def _next(bonds: Bonds, member: Member) -> Lease:
     record, before = member.record, member.fence.lease
     count = 1 if before is None else before.count + 1
     owner = None if record.given_up else bonds.me
-    return Lease(record.name, record.origin, record.epoch, owner, count, member.policy.lease)
+    return Lease(record.name, record.origin, record.epoch, owner, successor(member), count, member.policy.lease)
+
+
+def successor(member: Member) -> KeeperId | None:
+    """Who may claim the lease when it runs out: the holder once it has a whole copy; None: whoever has one."""
+    return member.record.holder if member.record.held is not None else None
 
 
 def on_granted(bonds: Bonds, member: Member, event: bond_events.LeaseGranted) -> None:
@@ -81,7 +86,7 @@ def on_found(bonds: Bonds, member: Member, event: bond_events.LeaseFound) -> Non
     if lease is not None and lease.owner != bonds.me:
         is_newer = lease.epoch > record.epoch or (lease.owner is not None and lease.epoch == record.epoch)
         if is_newer:
-            owning.go_away(bonds, member, bonds.name_of(lease.owner), lease.epoch)
+            owning.go_away(bonds, member, lease.owner, lease.epoch)
             return
     fence.due = bonds.now
 

@@ -135,8 +135,8 @@ class Machine:
         for life in lives:
             by_name.setdefault(life.member, {})[life.epoch] = life
         for record in sorted(records, key=lambda record: record.name):
-            if not record.origin:
-                record = msgspec.structs.replace(record, origin=me)
+            if not record.origin:  # An older keeper wrote it, which knew of no other.
+                record = msgspec.structs.replace(record, origin=me, begun=record.epoch)
             member = Member(policy, record, now, Span(0))
             remembered = by_name.get(record.name, {})
             member.life = remembered.get(record.epoch, member.life)

@@ -192,6 +192,10 @@ class Member:
         self.exposed_at: Instant | None = None
         """Since when the copy that another host had cannot be counted on."""
         self.rebond: Span | None = None
+        self.fetching: CommitId | None = None
+        """The commit that is being brought here from another host."""
+        self.may_be_frozen = False
+        """Found alive by a new keeper, which cannot know whether the last one had stopped it."""
         self.former_owner: KeeperId | None = None
         """From whom it was taken over: most of its state lies there still."""
         self.elsewhere: tuple[Copy, ...] = ()
@@ -333,6 +337,8 @@ class Member:
         """Start the present life, now or as soon as it is vouched for."""
         self.start_wanted = not self.is_vouched
         if not self.start_wanted:
+            if self.record.begun < self.record.epoch:
+                self.persist(begun=self.record.epoch)
             self.out.append(orders.StartProgram(self.record.name, self.record.epoch))
 
     def signal_program(self, signal: int) -> None:

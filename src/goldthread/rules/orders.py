@@ -101,6 +101,9 @@ class MemberRecord(msgspec.Struct, frozen=True):
     claimants: tuple[KeeperId, ...] = ()
     """The keepers that may believe that they may take it over: those that were told of a guard, or to which it was
     given up, until they have heard otherwise. While there are any, a life needs a voucher."""
+    begun: Epoch = Epoch(0)
+    """The newest life that began here, or is known to have begun elsewhere. A later epoch may be waiting for its
+    voucher."""
     given_up: bool = False
     """No life runs or begins here: the holder may take it over."""
     bundle: str = ""

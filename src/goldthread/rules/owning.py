@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from goldthread.names import Epoch, Instant, Level, Span
+from goldthread.names import Epoch, Instant, KeeperId, Span
 from goldthread.report import AlarmLevel, Contact, Ending, EndingKind, Guard, OwnerState, Phase
-from goldthread.rules import admission, beginnings, bond_events, bond_orders, leasing, orders, stops
-from goldthread.rules.events import Copy
-from goldthread.rules.member import ALIVE, KILL, TERM, Member
+from goldthread.rules import beginnings, bond_events, bond_orders, elsewhere, leasing, orders, stops, vouching
+from goldthread.rules.member import KILL, TERM, Member
 from goldthread.rules.partner import Partner
 from goldthread.terms import Consent
 
@@ -32,11 +31,7 @@ __all__ = [
     "on_replicate_failed",
     "release",
     "take_failure",
-    "take_promises",
 ]
-
-STOP: Final = 19
-CONTINUE: Final = 18
 
 _OVER: Final = frozenset({Phase.ENDED, Phase.ABSENT, Phase.AWAY})
 
@@ -45,12 +40,13 @@ def follow(bonds: Bonds, member: Member) -> None:
     """Do what is missing for this member's copy and for its vouchers."""
     if member.record.phase is Phase.AWAY or member.forgotten:
         return
-    _look_elsewhere(bonds, member)
+    elsewhere.look(bonds, member)
+    elsewhere.fetch_newest(bonds, member)
     _choose_holder(bonds, member)
     _give_up_in_limbo(bonds, member)
-    _guard(bonds, member)
+    vouching.guard(bonds, member)
     leasing.keep(bonds, member)
-    _vouch(bonds, member)
+    vouching.vouch(bonds, member)
     _replicate(bonds, member)
 
 
@@ -59,7 +55,8 @@ def follow(bonds: Bonds, member: Member) -> None:
 
 def _choose_holder(bonds: Bonds, member: Member) -> None:
     record = member.record
-    if record.phase in _OVER and not (record.phase is Phase.ENDED and member.is_deposit_wanted()):
+    is_wanted = record.phase is Phase.ENDED and (member.is_deposit_wanted() or elsewhere.is_needed(member))
+    if record.phase in _OVER and not is_wanted:
         if record.owner_state not in (OwnerState.CLOSED, OwnerState.FENCED):
             _let_go(member, OwnerState.CLOSED)
         return
@@ -79,7 +76,10 @@ def _choose_holder(bonds: Bonds, member: Member) -> None:
 def _find_helper(bonds: Bonds, member: Member) -> Partner | None:
     """At the bedside: a member in limbo that no partner holds, and a keeper that is known and willing."""
     record = member.record
-    if record.phase is not Phase.LIMBO or not record.bundle or member.sealed is None:
+    if record.phase is not Phase.LIMBO or member.sealed is None:
+        return None
+    _want_bundle(member)
+    if not record.bundle:
         return None
     helper = bonds.choose_helper(member)
     if helper.keeper is None:
@@ -92,6 +92,14 @@ def _find_helper(bonds: Bonds, member: Member) -> Partner | None:
     return partner
 
 
+def _want_bundle(member: Member) -> None:
+    """Have what is needed to run it elsewhere gathered, once for each life."""
+    record = member.record
+    if record.supervised and member.bundled < record.epoch:
+        member.bundled = record.epoch
+        member.out.append(bond_orders.MakeBundle(record.name))
+
+
 def _watch_holder(bonds: Bonds, member: Member, partner: Partner) -> None:
     record, contact = member.record, partner.contact(bonds.awake)
     if contact is Contact.SILENT:
@@ -101,8 +109,8 @@ def _watch_holder(bonds: Bonds, member: Member, partner: Partner) -> None:
             silence = f"{partner.name}, which held its copy, is silent: {partner.explain(bonds.awake)}"
             member.alarm(AlarmLevel.WARNING, f"{record.name} is exposed: {silence}")
         waited = partner.silent_at is not None and bonds.now - partner.silent_at >= member.policy.partner_grace
-        if waited and not record.given_up and bonds.choose_holder(member) is not None:
-            _let_go(member, OwnerState.SEEKING)
+        if waited:
+            _do_without(bonds, member, partner)
         return
     if partner.facts is None:
         return
@@ -127,6 +135,22 @@ def _watch_holder(bonds: Bonds, member: Member, partner: Partner) -> None:
         _cover(member)
     if member.record.owner_state is not state:
         member.persist(owner_state=state)
+
+
+def _do_without(bonds: Bonds, member: Member, partner: Partner) -> None:
+    """The holder was waited for: another one is sought. What was given up to it is taken back, if the lease lets it."""
+    record = member.record
+    is_free = bonds.lease_store != "" and record.guard is Guard.LEASE
+    if record.given_up and not is_free:
+        text = f"{record.name} was given up to {partner.name}, which is silent"
+        if text != member.carry_failure:
+            member.carry_failure = text
+            member.alarm(AlarmLevel.CRITICAL, f"{text}: `goldthread takeover {record.name}` takes it back")
+    elif record.given_up and record.phase is Phase.DOWN:
+        why = f"{partner.name}, to which it was handed over, is silent"
+        beginnings.start_life(member, f"life {record.epoch + 1} starts here after all: {why}")
+    elif bonds.choose_holder(member) is not None:
+        _let_go(member, OwnerState.SEEKING)
 
 
 def _expose(member: Member) -> None:
@@ -166,25 +190,6 @@ def _give_to(bonds: Bonds, member: Member, partner: Partner) -> None:
 # The copy
 
 
-def _look_elsewhere(bonds: Bonds, member: Member) -> None:
-    """Which copies others have, by their own word."""
-    found = []
-    for partner in bonds.partners.values():
-        fact = partner.holds(member.record.name)
-        if fact is not None and fact.commit is not None and fact.origin == member.record.origin:
-            own_word = member.record.held if member.record.holder == partner.id else None
-            commit = fact.commit if own_word is None else max(fact.commit, own_word)
-            found.append(Copy(commit, Level.HELD, 0 if member.sealed is None else member.sealed.bytes))
-    member.elsewhere = tuple(found)
-    if member.elsewhere_over is None:
-        return
-    holder = None if member.record.holder is None else bonds.partners.get(member.record.holder)
-    if holder is None or holder.facts is not None or bonds.awake >= member.elsewhere_over:
-        member.elsewhere_over = None
-        if member.choice is not None:
-            member.list_copies()
-
-
 def _replicate(bonds: Bonds, member: Member) -> None:
     record, sealed = member.record, member.sealed
     partner = None if record.holder is None else bonds.partners.get(record.holder)
@@ -193,9 +198,7 @@ def _replicate(bonds: Bonds, member: Member) -> None:
     fact = partner.holds(record.name)
     if fact is None or fact.refused or fact.origin != record.origin:
         return
-    if record.supervised and member.bundled < record.epoch:
-        member.bundled = record.epoch
-        member.out.append(bond_orders.MakeBundle(record.name))
+    _want_bundle(member)
     if record.bundle and fact.bundle != record.bundle and member.bundle_sent != record.bundle:
         member.bundle_sent = record.bundle
         member.out.append(bond_orders.SendBundle(record.name, partner.id))
@@ -249,96 +252,13 @@ def on_hold_asked(bonds: Bonds, member: Member, event: bond_events.HoldAsked) ->
         member.hold_waiters.append((event.ticket, member.sealed.commit))
 
 
-# Vouchers
-
-
-def _guard(bonds: Bonds, member: Member) -> None:
-    """Tell the holder of a guard only when a voucher stands: from then on the life needs one."""
-    record, fence = member.record, member.fence
-    partner = None if record.holder is None else bonds.partners.get(record.holder)
-    wanted = Guard.NONE if partner is None else bonds.guard_for(partner)
-    if record.given_up and partner is not None and partner.id not in record.claimants:
-        member.persist(claimants=(*record.claimants, partner.id))
-    if wanted is Guard.NONE or partner is None:
-        if record.guard is not Guard.NONE:
-            member.persist(guard=Guard.NONE)
-        return
-    if partner.id in record.claimants and record.guard is wanted:
-        return
-    if wanted is Guard.LEASE:
-        is_ready = fence.lease_epoch == record.epoch and bonds.now < fence.lease_until
-    else:
-        is_ready = bonds.now < fence.promises.get(partner.id, Instant(0))
-    if is_ready:
-        claimants = tuple(dict.fromkeys((*record.claimants, partner.id)))
-        member.persist(guard=wanted, claimants=claimants)
-
-
-def take_promises(bonds: Bonds, member: Member, partner: Partner, until: Instant) -> None:
-    """The partner promised, as of a beat, not to take this member over before `until`."""
-    record, told = member.record, partner.told.get(member.record.name)
-    if told is None or told.version > partner.seen:
-        return
-    if told.epoch == record.epoch and not told.given_up:
-        known = member.fence.promises.get(partner.id, Instant(0))
-        member.fence.promises[partner.id] = max(known, until)
-    if partner.id in record.claimants and told.guard is Guard.NONE and not told.given_up:
-        member.persist(claimants=tuple(claimant for claimant in record.claimants if claimant != partner.id))
-
-
-def _vouch(bonds: Bonds, member: Member) -> None:
-    """Let the life go on as long as it is vouched for, and stop it when it is not."""
-    record, fence = member.record, member.fence
-    until = fence.until(record)
-    if record.phase in ALIVE and record.joined and until != fence.told_until and (until is None or until > 0):
-        fence.told_until = until
-        member.out.append(bond_orders.Vouch(record.name, record.epoch, until))
-    is_vouched = until is None or bonds.now < until
-    if is_vouched:
-        if fence.frozen_at is not None:
-            fence.frozen_at = None
-            if record.phase in ALIVE:
-                member.signal_program(CONTINUE)
-                member.alarm(AlarmLevel.NOTICE, f"{record.name} goes on: it is vouched for again")
-        if member.start_wanted and record.phase is Phase.STARTING:
-            member.start_wanted = False
-            member.out.append(orders.StartProgram(record.name, record.epoch))
-        if member.unvouched and record.phase is Phase.WAITING:
-            member.unvouched = False
-            beginnings.start_life(member, f"life {record.epoch + 1} starts: it is vouched for again")
-        admission.settle(member)
-    elif record.phase in ALIVE and not member.start_wanted:
-        _freeze(bonds, member)
-
-
-def _freeze(bonds: Bonds, member: Member) -> None:
-    record, fence = member.record, member.fence
-    if fence.frozen_at is None:
-        if bonds.now < fence.assumed_until or record.phase is Phase.ENDING:
-            return
-        fence.frozen_at = bonds.now
-        member.signal_program(STOP)
-        member.alarm(AlarmLevel.CRITICAL, f"{record.name} is stopped: {_why_unvouched(bonds, member)}")
-    elif bonds.now - fence.frozen_at >= member.policy.freeze_most and record.phase is not Phase.ENDING:
-        text = f"it stood still for {member.policy.freeze_most / 1e9:g} s: {_why_unvouched(bonds, member)}"
-        stops.tell_to_end(member, KILL, True, text, EndingKind.UNVOUCHED)
-
-
-def _why_unvouched(bonds: Bonds, member: Member) -> str:
-    record = member.record
-    silent = [bonds.name_of(claimant) for claimant in record.claimants]
-    lease = member.fence.lease_text or "its lease could not be renewed in time"
-    store = f"; {lease}" if bonds.lease_store else ""
-    return f"{' and '.join(silent)} did not promise in time to leave it alone{store}"
-
-
 # Elsewhere
 
 
-def go_away(bonds: Bonds, member: Member, partner: str, epoch: Epoch) -> None:
+def go_away(bonds: Bonds, member: Member, owner: KeeperId | None, epoch: Epoch) -> None:
     """A newer life is another keeper's: this one ends at once, and what is here is an old copy."""
     record = member.record
-    reason = f"life {epoch} of {record.name} is {partner}'s"
+    reason = f"life {epoch} of {record.name} is {bonds.name_of(owner)}'s"
     if member.is_alive or record.phase is Phase.RETURNING:
         member.signal_program(KILL)
         reached = record.newest.step if record.newest is not None and record.newest.epoch == record.epoch else None
@@ -357,6 +277,8 @@ def go_away(bonds: Bonds, member: Member, partner: str, epoch: Epoch) -> None:
     member.fence = type(member.fence)()
     _let_go(member, OwnerState.FENCED)
     gone: dict[str, Any] = {
+        "holder": owner,
+        "begun": epoch,
         "epoch": epoch, "started": epoch, "pid": None, "joined": False, "told": None, "restored": None,
         "claimants": (), "given_up": False, "guard": Guard.NONE, "deaths": (), "futile": 0, "wound": None,
     }  # fmt: skip

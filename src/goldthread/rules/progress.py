@@ -88,7 +88,10 @@ def kill_stuck(member: Member) -> None:
 
 
 def judge(member: Member) -> None:
-    """Compare its silence with its history."""
+    """Compare its silence with its history. A life that nobody vouches for waits: its silence says nothing."""
+    if member.fence.frozen_at is not None or not member.is_vouched:
+        member.detector.excuse(member.awake)
+        return
     if member.left or member.detector.judge(member.awake) is not Vitals.STUCK:
         return
     text = member.detector.explain(member.awake)

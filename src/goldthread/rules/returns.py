@@ -98,7 +98,7 @@ def _adopt(member: Member, epoch: Epoch, pid: int) -> None:
     reason = f"life {epoch} was found, of which the journal does not know"
     if member.is_alive:
         raise InvalidTransition(f"{member.record.name}: {reason}, beside life {member.record.epoch}")
-    lost: dict[str, Any] = {"joined": False, "restored": None, "told": None}
+    lost: dict[str, Any] = {"joined": False, "restored": None, "told": None, "begun": epoch}
     member.move(Phase.STARTING, reason, None, epoch=epoch, started=epoch, pid=pid, **lost)
     member.life = new_life(member.record.name, epoch, ())
     member.choice = Choice(member.record.floor, member.record.ceiling, member.newest())
@@ -120,7 +120,7 @@ def return_as(member: Member, pid: int) -> None:
 
 
 def _come_alive(member: Member) -> None:
-    member.is_found = True
+    member.is_found = member.may_be_frozen = True
     member.detector = Detector(member.policy, member.record.hang_floor, member.record.gap, member.awake)
     member.survey()
 

@@ -47,6 +47,7 @@ def take_over(
         member.record,
         epoch=before,
         started=before,
+        begun=before,
         newest=record.commit,
         held=None,
         holder=None,

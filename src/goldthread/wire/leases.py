@@ -29,6 +29,8 @@ class Lease(msgspec.Struct, frozen=True):
     epoch: Epoch
     owner: KeeperId | None
     """None: the last owner has given it up."""
+    successor: KeeperId | None
+    """The one that may claim it when the owner is lost: it has the newest copy. None: whoever has one."""
     count: int
     """Grows with each renewal, so that no two records are alike."""
     span: Span
