@@ -149,3 +149,42 @@ def test_a_lost_host_goes_on_at_its_partner_and_comes_back(hosts: tuple[Host, Ho
     lives = iruka.asked("why", "walk")["lives"]
     assert [life["epoch"] for life in lives] == [1, 2, 3]
     assert lives[-1]["restored"]["step"] == lives[-2]["reached"], "no step was lost on the way"
+
+
+ALONE = """
+import os, time, goldthread, legs
+with goldthread.join("walk") as life:
+    state = life.restore({"step": 0})
+    if life.epoch > 1:
+        print(legs.WAY, os.environ["PACE"], os.environ.get("MY_TOKEN"), flush=True)
+    while state["step"] < 10_000:
+        state["step"] += 1
+        life.commit(state, wait="held" if state["step"] == 10 else "sealed")
+        if state["step"] == 10:
+            print("held", flush=True)
+        time.sleep(0.02)
+"""
+
+
+@pytest.fixture
+def variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What both users have set."""
+    monkeypatch.setenv("PACE", "brisk")
+    monkeypatch.setenv("MY_TOKEN", "of value")
+
+
+def test_a_program_runs_on_the_other_host_from_what_travelled_before(variables: None, hosts: tuple[Host, Host]) -> None:
+    """Its own modules and its variables, without credentials; nothing of the lost host is there any more."""
+    iruka, kakashi = hosts
+    tie(iruka, kakashi)
+    (iruka.shell.folder / "legs.py").write_text("WAY = 'uphill'")
+    running = iruka.shell.start("run", "--", *iruka.shell.write("walk.py", ALONE))
+    assert running.line() == "held\n"
+    while not list(kakashi.home.path.glob("bundles/*/walk/*.bundle")):
+        pass
+    iruka.die()
+    for name in ("walk.py", "legs.py"):
+        (iruka.shell.folder / name).unlink()
+    kakashi.wait(lambda found: found["helds"][0]["state"] == "doubting", "bond", "list")
+    kakashi("takeover", "walk", "--yes")
+    assert kakashi.shell.start("attach", "walk").line() == "uphill brisk None\n"
