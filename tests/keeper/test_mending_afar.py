@@ -15,15 +15,15 @@ import pytest
 
 from goldthread.keeper.mending import Mender
 from goldthread.keeper.shelf import verify
-from goldthread.names import CommitId, Level
+from goldthread.names import CommitId, Level, milliseconds
 from goldthread.policy import Policy
-from goldthread.rules.bond_events import CommitHeld, CopyMended
+from goldthread.rules.bond_events import CommitHeld, CopiesGone, CopyMended
 from goldthread.rules.bond_orders import MendCopy
 from goldthread.rules.events import Copy
 from goldthread.slots.layout import CHUNK_BYTES
 from goldthread.vault.disk import DiskVault
 from goldthread.wire.image import HEADER_BYTES
-from tests.keeper.carriers import WALK, Host, Life, allow, replicate, tie, two_hosts
+from tests.keeper.carriers import WALK, Host, Life, allow, held_image, replicate, tie, two_hosts
 
 CHUNKS = 60
 
@@ -149,6 +149,30 @@ def test_a_commit_that_is_nowhere_here_comes_whole(bedside: Bedside) -> None:
     mended = bedside.mend(commit)
     assert mended.text == "all 60 chunks came from kakashi"
     assert bedside.life.image(commit) == sealed
+
+
+def test_what_is_held_is_read_again(tmp_path: Path) -> None:
+    """A held copy is damaged in the holder's memory: it is said, and only the damaged chunks are sent again."""
+    often = Policy(check_every=milliseconds(50), check_share=1)
+    with two_hosts(tmp_path, often) as (owner, holder):
+        life = Life(owner, CHUNKS)
+        tie(owner, holder)
+        commit = life.commit()
+        assert isinstance(replicate(owner, holder.me, commit), CommitHeld)
+        (slot,) = holder.do(lambda: list(holder.carriage.held.values()))
+        for index in (5, 50):
+            os.pwrite(slot.descriptor, b"damage", HEADER_BYTES + index * CHUNK_BYTES)
+        gone = holder.hears(CopiesGone)
+        assert (gone.partner, gone.member) == (owner.me, WALK)
+        assert gone.text == f"2 of 60 chunks of {commit} are damaged"
+        assert isinstance(replicate(owner, holder.me, commit), CommitHeld)
+        assert owner.sent == [CHUNKS * CHUNK_BYTES, 2 * CHUNK_BYTES]
+        assert held_image(holder, owner.me, commit) == life.image(commit)
+        os.pwrite(slot.descriptor, b"damage", 17)
+        assert holder.hears(CopiesGone).text == f"the header, manifest or table of {commit} is damaged"
+        assert isinstance(replicate(owner, holder.me, commit), CommitHeld)
+        assert owner.sent[2:] == [0]
+        life.close()
 
 
 def test_a_holder_that_does_not_have_it_says_so(bedside: Bedside) -> None:

@@ -76,6 +76,7 @@ class Carriage:
             carrying.CarrierNote: self._come,
             carrying.CopySlotNote: self._slot_made,
             carrying.CopyLandedNote: self._landed,
+            carrying.CopyDamagedNote: self._damaged,
             carrying.CommitCarriedNote: self._commit_carried,
             carrying.CommitNotCarriedNote: self._commit_not_carried,
             carrying.ChunksFetchedNote: self._chunks_fetched,
@@ -218,8 +219,10 @@ class Carriage:
         """Start the carrier where there is something for it to do. Where one lives already, the new one ends."""
         if self._carrier is not None or self._process is not None or not (self._partners or self._allowed):
             return
-        home, free_bytes = self._keeper.home.path, self._keeper.policy.memory_free_bytes
-        command = [sys.executable, "-P", "-m", "goldthread.keeper.carrier", str(home), str(free_bytes), self._host]
+        home, policy = self._keeper.home.path, self._keeper.policy
+        numbers = (policy.memory_free_bytes, policy.check_every, policy.check_share)
+        words = (str(home), self._host, *map(str, numbers))
+        command = [sys.executable, "-P", "-m", "goldthread.keeper.carrier", *words]
         try:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, cwd="/")
             pidfd = os.pidfd_open(process.pid)
@@ -281,6 +284,10 @@ class Carriage:
         if (note.place.partner, note.place.member) in self._allowed:
             copy = Copy(note.commit, Level.HELD, note.bytes)
             self._keeper.tell(CopyLanded(note.place.partner, note.place.member, copy))
+
+    def _damaged(self, connection: Connection, note: carrying.CopyDamagedNote, descriptors: list[int]) -> None:
+        _check(connection)
+        self._keeper.tell(CopiesGone(note.place.partner, note.place.member, note.text))
 
     def _tell_landed(self, place: carrying.HeldPlace) -> None:
         """A slot that a carrier brought from before this keeper: what is whole in it counts."""

@@ -1,8 +1,9 @@
 """The carrier: the process that brings bytes from host to host, and holds what partners send.
 
-    python -m goldthread.keeper.carrier HOME FREE_BYTES HOST
+    python -m goldthread.keeper.carrier HOME HOST FREE_BYTES CHECK_EVERY CHECK_SHARE
 
-FREE_BYTES of memory are left free whatever comes, and it listens at HOST (empty: at all of this machine's).
+It listens at HOST (empty: at all of this machine's), and leaves FREE_BYTES of memory free whatever comes. What is held
+is read again every CHECK_EVERY nanoseconds, at a CHECK_SHARE of a core.
 
 It is a child of nobody, like the shim: it comes to the keeper's door by itself, outlives a dead keeper and hands the
 next one what it holds, so the death of a keeper costs no copy. It does what the keeper tells it and decides nothing.
@@ -56,8 +57,10 @@ _GUESTS_MOST: Final = 256
 
 
 class Carrier:
-    def __init__(self, home: Home, free_bytes: int, host: str) -> None:
+    def __init__(self, home: Home, host: str, free_bytes: int, check_every: Span, check_share: float) -> None:
         self._home = home
+        self._check_every = check_every
+        self._check_share = check_share
         self._loop = Loop()
         self._channel: Channel | None = None
         self._keeper_starting: subprocess.Popen[bytes] | None = None
@@ -86,6 +89,7 @@ class Carrier:
         threading.Thread(target=self._let_in, name="goldthread-door", daemon=True).start()
         self._seek_keeper()
         self._look_for_home()
+        self._check_later()
         self._loop.run(_no_deadline, _nothing)
 
     # The keeper
@@ -154,7 +158,23 @@ class Carrier:
         else:
             self._loop.stop()
 
-    # What it says
+    # What is held
+
+    def _check_later(self) -> None:
+        def failed(error: BaseException) -> None:
+            log.warning("what is held could not be read again: %s", error)
+            self._check_later()
+
+        self._loop.after(self._check_every, lambda: self._loop.work(self._check, lambda _: self._check_later(), failed))
+
+    def _check(self) -> None:
+        """Read what is held again, one commit after the other, and say what is damaged."""
+        for held in self._holdings.all():
+            damaged = held.check(self._check_share)
+            if damaged is not None:
+                self._tell(carrying.CopyDamagedNote(*damaged), ())
+
+    # What the keeper says
 
     def _forget_partner(self, order: carrying.ForgetPartner, _: list[int]) -> None:
         self._sendings.forget(order.partner)
@@ -231,7 +251,8 @@ def main(arguments: Sequence[str]) -> None:
     with suppress(OSError):
         os.nice(_NICENESS)
     raise_limit()
-    Carrier(home, int(arguments[1]), arguments[2]).run()
+    host, free_bytes, check_every, check_share = arguments[1:]
+    Carrier(home, host, int(free_bytes), Span(int(check_every)), float(check_share)).run()
     logging.shutdown()
     os._exit(0)  # Threads that wait for partners are not waited for.
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from time import monotonic, sleep
 from typing import Final
 
 from goldthread.errors import CommitDamaged, Fenced, NoRoom, NothingToRestore, PartnerError
@@ -26,6 +27,8 @@ __all__ = ["HeldMember", "Landing"]
 
 _PLACES: Final = 2
 _UNKNOWN: Final = b""
+_PIECE_CHUNKS: Final = 64
+"""So many are read again at a time."""
 
 
 class _Place:
@@ -228,6 +231,47 @@ class HeldMember:
                     os.close(own)
         raise NothingToRestore(f"{commit} of {self.member} is not held here")
 
+    def check(self, share: float) -> tuple[HeldPlace, str] | None:
+        """Read the newest whole commit again, at this share of a core: where it is, and what is damaged, if anything.
+
+        What is damaged counts as not there from then on, so that it alone is wanted when the commit is offered again.
+        """
+        with self._landing:
+            newest = self.newest()
+            if newest is None or self._closed:
+                return None
+            name, header = newest
+            place = self._places[name.index]
+            own = open_for_pins(place.descriptor, writing=False)
+        try:
+            text = self._read_again(place, header, own, share)
+        finally:
+            os.close(own)
+        return (name, text) if text else None
+
+    def _read_again(self, place: _Place, header: Header, own: int, share: float) -> str:
+        """In pieces, since a landing waits for whoever reads its slot; empty too where the slot is used again."""
+        damaged = []
+        for first in range(0, header.chunk_count, _PIECE_CHUNKS):
+            begun = monotonic()
+            if not pin_for_reading(own) or place.header != header:
+                return ""
+            for index in range(first, min(first + _PIECE_CHUNKS, header.chunk_count)):
+                start, end = header.chunk_range(index)
+                if checksum(os.pread(own, end - start, start)) != place.table[index]:
+                    damaged.append(index)
+            unpin(own)
+            sleep((monotonic() - begun) * (1 / share - 1))
+        with self._landing:
+            if self._closed or place.header != header:
+                return ""
+            pin_for_writing(place.own, wait=True)
+            try:
+                return _count_out(place, header, damaged)
+            finally:
+                unpin(place.own)
+                place.rest()
+
     def rest(self) -> None:
         """Drop the mappings, unless something lands at this moment."""
         if self._landing.acquire(blocking=False):
@@ -265,6 +309,23 @@ class HeldMember:
 
     def _name(self, index: int) -> HeldPlace:
         return HeldPlace(self.partner, self.member, index)
+
+
+def _count_out(place: _Place, header: Header, damaged: Sequence[int]) -> str:
+    """What is damaged, in words; the commit is open then, and lacks what is damaged."""
+    try:
+        is_proved = read_header(place.image) == header
+    except CommitDamaged:
+        is_proved = False
+    if is_proved and not damaged:
+        return ""
+    place.header = None
+    place.image[SEAL_AT : SEAL_AT + 8] = bytes(8)
+    for index in damaged:
+        place.table[index] = _UNKNOWN
+    if not is_proved:
+        return f"the header, manifest or table of {header.commit} is damaged"
+    return f"{len(damaged)} of {header.chunk_count} chunks of {header.commit} are damaged"
 
 
 def _split(table: memoryview) -> list[bytes]:

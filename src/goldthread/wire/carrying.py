@@ -22,6 +22,7 @@ __all__ = [
     "ChunksFetchedNote",
     "CommitCarriedNote",
     "CommitNotCarriedNote",
+    "CopyDamagedNote",
     "CopyLandedNote",
     "CopySlotNote",
     "DropMember",
@@ -67,6 +68,13 @@ class CopyLandedNote(msgspec.Struct, frozen=True, tag=True):
     place: HeldPlace
     commit: CommitId
     bytes: int
+
+
+class CopyDamagedNote(msgspec.Struct, frozen=True, tag=True):
+    """A commit of a partner's member that was whole is so no more: it was read again."""
+
+    place: HeldPlace
+    text: str
 
 
 class CommitCarriedNote(msgspec.Struct, frozen=True, tag=True):
@@ -212,6 +220,7 @@ FromCarrier = (
     CarrierNote
     | CopySlotNote
     | CopyLandedNote
+    | CopyDamagedNote
     | CommitCarriedNote
     | CommitNotCarriedNote
     | ChunksFetchedNote
