@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -91,6 +93,20 @@ def test_a_file_is_known_by_what_stands_in_it(tmp_path: Path) -> None:
     assert address_of(f"sqlite://{tmp_path}/link") == address
     file.unlink()
     assert address_of(f"sqlite://{tmp_path}/link") != address
+
+
+def test_whoever_is_first_makes_the_file(tmp_path: Path) -> None:
+    """Keepers that begin at the same moment have one store."""
+    for number in range(10):
+        begin = threading.Barrier(8)
+
+        def open_at_once(address: str, begin: threading.Barrier = begin) -> str:
+            begin.wait()
+            return open_store(address, 60).address
+
+        with ThreadPoolExecutor(8) as threads:
+            found = set(threads.map(open_at_once, [f"sqlite://{tmp_path}/{number}.sqlite"] * 8))
+        assert len(found) == 1
 
 
 def test_a_file_that_was_replaced_is_not_used(tmp_path: Path) -> None:
