@@ -136,6 +136,8 @@ def test_a_lost_host_goes_on_at_its_partner_and_comes_back(hosts: tuple[Host, Ho
     assert kakashi("takeover", "walk", "--yes") == "life 2 of walk is being started here\n"
     kakashi.wait(lambda found: found["members"][0]["phase"] == "running", "status")
     assert "host lost" in kakashi("why", "walk")
+    watching = kakashi.shell.start("attach", "walk")
+    assert watching.line().startswith("life 2 from step ")
     assert "walk is exposed" in kakashi.shell("status").stdout
 
     iruka("keeper", "start")
@@ -144,6 +146,8 @@ def test_a_lost_host_goes_on_at_its_partner_and_comes_back(hosts: tuple[Host, Ho
     kakashi.wait(lambda found: found["members"][0]["held"] is not None, "status")
     handed = kakashi("takeover", "walk", "--to", "iruka")
     assert handed == "life 3 of walk is iruka's\n"
+    status, _, said = watching.end()
+    assert (status, "handed over to iruka" in said) == (75, True)
     iruka.wait(lambda found: found["members"][0]["phase"] == "running", "status")
     assert "handed over" in kakashi("why", "walk")
     lives = iruka.asked("why", "walk")["lives"]

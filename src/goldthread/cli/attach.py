@@ -6,11 +6,10 @@ import click
 
 from goldthread.cli.arguments import MEMBER
 from goldthread.cli.screen import notice
-from goldthread.cli.view import LIMBO_STATUS, View, exit_status, show
+from goldthread.cli.view import View, final_status, show
 from goldthread.local import Home, connect
 from goldthread.names import MemberName
 from goldthread.output import OutputReader, last_lines
-from goldthread.report import Phase
 
 __all__ = ["attach"]
 
@@ -33,4 +32,4 @@ def attach(member: MemberName, lines: int) -> int:
         notice(f"left; {member} goes on, goldthread stop {member} ends it")
         return 0
     notice(f"{member}: {note.reason}")
-    return LIMBO_STATUS if note.phase is Phase.LIMBO else exit_status(note.ending)
+    return final_status(note)

@@ -144,7 +144,11 @@ def confirm(partner: str) -> int:
 
     Nobody was asked then; `goldthread bond end` undoes it.
     """
-    return ask_and_say(Home.default(), ConfirmRequest(_partner(partner).partner), "the bond is confirmed")
+    found = _partner(partner)
+    if not found.emergency:
+        click.echo(f"there is nothing to confirm: a person tied the bond with {found.name}, or has confirmed it")
+        return 0
+    return ask_and_say(Home.default(), ConfirmRequest(found.partner), "the bond is confirmed")
 
 
 @bond.command(epilog="Example: goldthread bond rekey")

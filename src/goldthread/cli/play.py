@@ -223,6 +223,7 @@ class Play:
         return stage.wait("its journal", look)
 
     def _id_of(self, stage: Stage) -> KeeperId:
+        stage.wait("its keeper", lambda now: now)
         return stage.keeper_report().id
 
     def _compare(self) -> tuple[Step, tuple[str, ...]]:

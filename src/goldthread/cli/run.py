@@ -12,7 +12,7 @@ import click
 
 from goldthread.cli.arguments import BUDGET, MEMBER, SPAN
 from goldthread.cli.screen import notice, tell_error
-from goldthread.cli.view import LIMBO_STATUS, View, exit_status, stop_on_signal
+from goldthread.cli.view import KEPT_STATUS, View, final_status, is_elsewhere, stop_on_signal
 from goldthread.config import load
 from goldthread.errors import MemberTaken, UsageError
 from goldthread.local import Home, reach_keeper
@@ -50,7 +50,8 @@ def run(
     """Run CMD, keep what it commits, and start it again when it dies.
 
     Its output streams through, its exit status becomes that of this command. Ctrl-C stops the program (the third
-    kills it); closing the terminal does not. The status is 75 where the restart budget is spent: the state is kept.
+    kills it); closing the terminal does not. The status is 75 where the restart budget is spent, or where the member
+    went to another host: the state is kept.
     """
     home, member = Home.default(), name or name_of(argv)
     environment = {key: value for key, value in os.environ.items() if key not in _OF_A_LIFE}
@@ -63,10 +64,14 @@ def run(
     with View(home, member, OutputReader(home.output(member), from_end=True)) as view:
         _start(home, request)
         note = view.follow(stop_on_signal(home, member))
-    if note is not None and note.phase is Phase.LIMBO:
+    if note is None:
+        return 0
+    if note.phase is Phase.LIMBO:
         hint = f"its state is kept; see goldthread why {member}, then goldthread restart {member}"
-        return tell_error(f"{member} is in limbo: {note.reason}", hint, LIMBO_STATUS)
-    return exit_status(note.ending if note else None)
+        return tell_error(f"{member} is in limbo: {note.reason}", hint, KEPT_STATUS)
+    if is_elsewhere(note):
+        notice(f"{member}: {note.reason}; goldthread attach {member}, on that host, shows it")
+    return final_status(note)
 
 
 def _start(home: Home, request: RunRequest) -> None:

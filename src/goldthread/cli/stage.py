@@ -63,16 +63,19 @@ class Stage:
 
     def keeper_report(self) -> KeeperReport:
         """Raises `KeeperUnreachable` where no keeper answers."""
-        if self._channel is None:
-            self._channel = connect(self.home, "command")
-        return report_of(self._channel)
+        try:
+            if self._channel is None:
+                self._channel = connect(self.home, "command")
+            return report_of(self._channel)
+        except KeeperUnreachable:
+            self._hang_up()
+            raise
 
     def report(self) -> MemberReport | None:
         """What the keeper says of the member; None where no keeper answers."""
         try:
             members = self.keeper_report().members
         except KeeperUnreachable:
-            self._hang_up()
             return None
         return next((one for one in members if one.name == self.member), None)
 

@@ -23,14 +23,15 @@ from goldthread.output import ERR, LOST, Frame, OutputReader
 from goldthread.report import Ending, EndingKind, Phase
 from goldthread.wire.messages import Done, PhaseNote, StopRequest, WatchRequest
 
-__all__ = ["LIMBO_STATUS", "View", "ask_to_stop", "exit_status", "show", "stop_on_signal"]
+__all__ = ["KEPT_STATUS", "View", "ask_to_stop", "final_status", "is_elsewhere", "show", "stop_on_signal"]
 
-LIMBO_STATUS: Final = 75
-"""EX_TEMPFAIL: the restart budget is spent, the state is kept, trying again may help."""
+KEPT_STATUS: Final = 75
+"""EX_TEMPFAIL: the program ended too early here, and its state is kept."""
 
 _POLL_SECONDS: Final = 0.02
 _RETRY_SECONDS: Final = 0.2
-_AT_REST: Final = frozenset({Phase.ENDED, Phase.LIMBO, Phase.DOWN, Phase.ABSENT})
+_AT_REST: Final = frozenset({Phase.ENDED, Phase.LIMBO, Phase.DOWN, Phase.ABSENT, Phase.AWAY})
+_ELSEWHERE: Final = frozenset({EndingKind.HANDED_OVER, EndingKind.FENCED})
 _WORTH_SAYING: Final = frozenset({Phase.WAITING, Phase.STUCK})
 
 OnSignal = Callable[[int], bool]
@@ -145,7 +146,17 @@ def show(frames: Iterable[Frame]) -> None:
         stream.flush()
 
 
-def exit_status(ending: Ending | None) -> int:
+def is_elsewhere(note: PhaseNote) -> bool:
+    """Whether the member goes on at another keeper."""
+    return note.phase is Phase.AWAY or (note.ending is not None and note.ending.kind in _ELSEWHERE)
+
+
+def final_status(note: PhaseNote) -> int:
+    """The status of a command that showed a member until it was at rest."""
+    return KEPT_STATUS if note.phase is Phase.LIMBO or is_elsewhere(note) else _exit_status(note.ending)
+
+
+def _exit_status(ending: Ending | None) -> int:
     """The status of a process that takes the place of the program: a signal is 128 and its number, as in a shell."""
     if ending is None or ending.kind is EndingKind.FINISHED:
         return 0
