@@ -49,7 +49,10 @@ _RECORD_BYTES: Final = 16 << 10
 """The most that TLS gives at a time."""
 _PIECE_BYTES: Final = 256 << 10
 """Measured: what is enciphered, sent and received at a time stays in the L2 cache."""
+_PARTIAL_WRITES: Final = 1
+"""SSL_MODE_ENABLE_PARTIAL_WRITE: a return to Python after each record. What is written goes to memory, and fits."""
 _CIPHERS: Final = b"TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384"
+"""All are safe; the first is the fastest."""
 
 
 class Pipe:
@@ -191,8 +194,8 @@ def _greeted(stream: socket.socket, keys: Keys, *, server: bool, expected: Keepe
         stream.settimeout(_PATIENCE_SECONDS)
         stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         context = keys.context(server=server)
-        # All are safe; the first is the fastest.
         context.set_tls13_ciphersuites(_CIPHERS)
+        context.clear_mode(_PARTIAL_WRITES)
         tls = SSL.Connection(context, None)
         tls.set_accept_state() if server else tls.set_connect_state()
         pipe = Pipe(stream, tls, FromCallingCarrier if server else FromAnsweringCarrier)
