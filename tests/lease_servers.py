@@ -162,7 +162,9 @@ class Moto(_Server):
 
     def put(self, path: str, content: bytes = b"") -> None:
         """A bucket or an object, past the client."""
-        request = urllib.request.Request(f"{self.endpoint}/{path}", content, {"Content-Type": "text/plain"}, method="PUT")
+        request = urllib.request.Request(
+            f"{self.endpoint}/{path}", content, {"Content-Type": "text/plain"}, method="PUT"
+        )
         urllib.request.urlopen(request).close()
 
 

@@ -54,7 +54,14 @@ def test_what_is_no_address_is_refused(address: str, hint: str) -> None:
     assert hint in caught.value.hint
 
 
-@pytest.mark.parametrize("address", ["etcd://me:secret@one:2379/here", "s3://me:secret@bucket/here"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "etcd://me:secret@one:2379/here",
+        "s3://me:secret@bucket/here",
+        "s3://bucket/here?endpoint=http://me:secret@store",
+    ],
+)
 def test_secrets_do_not_stand_in_an_address(address: str) -> None:
     """Addresses are shown and compared; and the refusal does not repeat it."""
     with pytest.raises(UsageError, match="secrets do not stand") as caught:
@@ -72,7 +79,13 @@ def test_an_address_says_the_same_in_any_order() -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["etcd://127.0.0.1:1/a", "etcd://one:1,localhost:2/a", "etcd://[::1]:1/a", "s3://bucket/a?endpoint=http://127.1:9"],
+    [
+        "etcd://127.0.0.1:1/a",
+        "etcd://one:1,localhost:2/a",
+        "etcd://[::1]:1/a",
+        "s3://bucket/a?endpoint=http://127.1:9",
+        "s3://bucket/a?endpoint=https://[::1]",
+    ],
 )
 def test_an_address_of_this_host_is_not_that_of_another(address: str) -> None:
     """Each host that names itself has a store of its own."""

@@ -47,7 +47,7 @@ def open_store(address: str, seconds: float) -> LeaseStore:
         opening = _OPENINGS[parts.scheme]
     except (ValueError, KeyError):
         raise UsageError(f"{address!r} is no address of a lease store", hint=_HINT) from None
-    if "@" in parts.netloc:
+    if "@" in parts.netloc or "@" in parts.query:
         raise UsageError("secrets do not stand in the address of a lease store", hint="give them in the environment")
     return TimelyStore(opening(parts, seconds), seconds)
 
@@ -70,7 +70,7 @@ def _open_etcd(parts: SplitResult, seconds: float) -> LeaseStore:
     from goldthread.leases.etcd import EtcdStore
 
     prefix = parts.path.strip("/") or _PREFIX
-    address = _shared(f"etcd://{','.join(endpoints)}/{prefix}", endpoints)
+    address = _shared(f"etcd://{','.join(endpoints)}/{prefix}", [endpoint.rpartition(":")[0] for endpoint in endpoints])
     return EtcdStore(address, endpoints, prefix, seconds)
 
 
@@ -78,7 +78,7 @@ def _open_s3(parts: SplitResult, seconds: float) -> LeaseStore:
     options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     endpoint, region = options.pop("endpoint", ""), options.pop("region", _REGION)
     place = urlsplit(endpoint)
-    reachable = not endpoint or (place.scheme in ("http", "https") and place.netloc != "" and "@" not in place.netloc)
+    reachable = not endpoint or (place.scheme in ("http", "https") and place.netloc != "")
     fits = parts.netloc != "" and reachable and not options
     _refuse_unless(fits, parts, f"a bucket and a prefix, and what is not AWS: {_HINT.split()[-1]}")
     elsewhere = [variable for variable in _S3_ENDPOINTS if os.environ.get(variable)]
@@ -92,7 +92,8 @@ def _open_s3(parts: SplitResult, seconds: float) -> LeaseStore:
     except ModuleNotFoundError as error:
         raise UsageError(f"s3 needs the package {error.name}", hint='pip install "goldthread[s3]"') from error
     prefix = parts.path.strip("/") or _PREFIX
-    address = _shared(f"s3://{parts.netloc}/{prefix}?endpoint={endpoint.rstrip('/')}&region={region}", [place.netloc])
+    address = f"s3://{parts.netloc}/{prefix}?endpoint={endpoint.rstrip('/')}&region={region}"
+    address = _shared(address, [place.hostname or ""])
     return ObjectStore(address, parts.netloc, prefix, endpoint, region, seconds)
 
 
@@ -109,10 +110,9 @@ def _is_endpoint(text: str) -> bool:
     return bool(host and colon) and port.isdecimal() and 0 < int(port) < 1 << 16
 
 
-def _shared(address: str, endpoints: list[str]) -> str:
+def _shared(address: str, hosts: list[str]) -> str:
     """The address as it is on every host; one of this host alone gets a mark of it."""
-    hosts = {endpoint.rpartition(":")[0] or endpoint for endpoint in endpoints}
-    here = any(host in ("localhost", "[::1]") or host.startswith("127.") for host in hosts)
+    here = any(host.lower() in ("localhost", "::1", "[::1]") or host.startswith("127.") for host in hosts)
     return f"{address}#{_BOOT_ID.read_text().strip()}" if here else address
 
 
