@@ -31,7 +31,7 @@ import msgspec
 from goldthread.errors import UsageError
 from goldthread.names import Span
 from goldthread.policy import PRESETS, Budget, Policy
-from goldthread.wire.addresses import parse_address
+from goldthread.wire.addresses import parse_address, parse_listen
 
 __all__ = ["Settings", "load", "load_settings", "parse_budget", "parse_bytes", "parse_span"]
 
@@ -86,6 +86,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         for what, text in (("name", self.name), ("label", self.label)):
             if len(text) > _NAME_LENGTH or not text.isprintable():
                 raise UsageError(f"{what} must have at most {_NAME_LENGTH} signs, and can stand in one line")
+        parse_listen(self.listen)
         for address in self.addresses:
             parse_address(address)
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
+import threading
+from pathlib import Path
 
+import pytest
 from standin import StandIn, tie
 
-from goldthread.names import MemberName, Span
+from goldthread.errors import KeeperError
+from goldthread.keeper import caller
+from goldthread.keeper.interfaces import own_hosts
+from goldthread.names import MemberName, Span, milliseconds
 from goldthread.rules.bond_events import BeatAnswered, BeatHeard, BondOver, BondTied, LinkLost, LinkUp
 from goldthread.rules.bond_orders import AnswerBeat, EndBond
 from goldthread.terms import Consent, Terms
+from goldthread.wire.addresses import parse_address
+from goldthread.wire.invitation import read_code
 
 
 def talk(speaker: StandIn, listener: StandIn, number: int) -> None:
@@ -146,3 +155,69 @@ def test_carriers_are_told_of(iruka: StandIn, kakashi: StandIn) -> None:
     kakashi.restart()
     kakashi.expect(LinkUp)
     assert iruka.do(lambda: iruka.links.carrier_address(kakashi.me)) is None
+
+
+def test_a_partner_that_sleeps_is_dialled_anew(
+    iruka: StandIn, kakashi: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link on which nothing is answered may lead to where the partner was."""
+    monkeypatch.setattr(caller, "_SILENT", milliseconds(50))
+    monkeypatch.setattr(caller, "_LOOK", milliseconds(10))
+    tie(iruka, kakashi)
+    woken = threading.Event()
+    kakashi.loop.from_thread(woken.wait)
+    iruka.beat(kakashi.me)
+    assert "has answered nothing" in iruka.expect(LinkLost).text
+    woken.set()
+    iruka.expect(LinkUp)
+
+
+def test_all_of_this_machine_is_listened_at(tmp_path: Path) -> None:
+    """Where nothing else is said: both versions of the protocol, and the addresses that others can reach."""
+    sai, yamato = StandIn(tmp_path / "sai", "sai", listen=""), StandIn(tmp_path / "yamato", "yamato", listen="")
+    try:
+        places = read_code(sai.invite()).addresses
+        assert [parse_address(place)[1] for place in places] == [sai.port] * len(places)
+        hosts = [parse_address(place)[0] for place in places]
+        assert hosts == own_hosts() and not any(ipaddress.ip_address(host).is_unspecified for host in hosts)
+        tie(sai, yamato)
+    finally:
+        sai.stop()
+        yamato.stop()
+
+
+def test_addresses_of_the_configuration_are_told_instead(tmp_path: Path) -> None:
+    """Those of a gateway, for instance, that this host does not know itself."""
+    sai = StandIn(tmp_path / "sai", "sai", addresses=("gate.example:7070",))
+    try:
+        assert read_code(sai.invite()).addresses == ("gate.example:7070",)
+    finally:
+        sai.stop()
+
+
+def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
+    """Where the configuration names it, no other is taken instead."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        sai = StandIn(tmp_path / "sai", "sai", listen=f"127.0.0.1:{other.getsockname()[1]}")
+        try:
+            with pytest.raises(KeeperError, match="cannot be listened at") as caught:
+                sai.invite()
+            assert "listen" in caught.value.hint
+        finally:
+            sai.stop()
+
+
+def test_a_keeper_without_a_bond_opens_no_port(iruka: StandIn) -> None:
+    """And asks for no key."""
+    iruka.open()
+    assert not (iruka.home.path / "port").exists()
+    assert not (iruka.home.path / "keys").exists()
+
+
+def test_a_damaged_partner_is_an_alarm(iruka: StandIn, kakashi: StandIn) -> None:
+    """The others are dialled all the same."""
+    tie(iruka, kakashi)
+    (iruka.home.path / "partners" / f"{'0' * 32}.json").write_bytes(b"{")
+    iruka.restart()
+    assert "is damaged" in iruka.warned.get(timeout=20)
+    iruka.expect(LinkUp)

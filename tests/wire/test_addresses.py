@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goldthread.errors import UsageError
-from goldthread.wire.addresses import parse_address, write_address
+from goldthread.wire.addresses import parse_address, parse_listen, write_address
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,26 @@ def test_whatever_is_said_is_an_address_or_a_usage_error(text: str) -> None:
     except UsageError:
         return
     assert parse_address(write_address(host, port)) == (host, port)
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("", "", 0),
+        (":7070", "", 7070),
+        ("192.0.2.7", "192.0.2.7", 0),
+        ("192.0.2.7:7070", "192.0.2.7", 7070),
+        ("[::1]:7070", "::1", 7070),
+        ("[::1]", "::1", 0),
+        ("::1", "::1", 0),
+        ("iruka.example", "iruka.example", 0),
+    ],
+)
+def test_where_to_listen_is_a_host_a_port_or_both(text: str, host: str, port: int) -> None:
+    assert parse_listen(text) == (host, port)
+
+
+@pytest.mark.parametrize("text", [":", ":x", "a b", "x:99999", "[::1"])
+def test_where_nobody_can_listen_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_listen(text)

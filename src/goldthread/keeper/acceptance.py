@@ -19,7 +19,7 @@ from goldthread.wire.addresses import ADDRESSES_MOST
 from goldthread.wire.bonds import AcceptInvitation, Greeting, InvitationAccepted
 from goldthread.wire.invitation import Invitation
 
-__all__ = ["Acceptance", "check_newcomer"]
+__all__ = ["Acceptance", "Tied", "check_newcomer"]
 
 _ROUNDS: Final = 2
 """An inviter that could not be reached may have been starting; one that broke off may have agreed already."""

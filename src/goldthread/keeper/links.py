@@ -24,7 +24,7 @@ from goldthread.rules.bond_events import BondOver, BondTied
 from goldthread.rules.bond_orders import AnswerBeat, EndBond, SendBeat
 from goldthread.terms import Terms
 from goldthread.wire import bonds
-from goldthread.wire.addresses import parse_address
+from goldthread.wire.addresses import parse_address, parse_listen
 from goldthread.wire.invitation import Invitation, read_code, write_code
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Links:
         self._keeper = keeper
         self._keys = keys
         self._known = Acquaintances(keeper, keys, settings.addresses)
-        self._known.host, self._fixed_port = _read_listen(settings.listen)
+        self._known.host, self._fixed_port = parse_listen(settings.listen)
         self._invitations = Invitations(now)
         self._answerer: Answerer | None = None
         self._callers: dict[KeeperId, Caller] = {}
@@ -239,19 +239,6 @@ class Links:
     @property
     def _port_file(self) -> Path:
         return self._keeper.home.path / "port"
-
-
-def _read_listen(text: str) -> tuple[str, int]:
-    """The host and the port of the setting, `""` and 0 where it leaves them open. Raises `UsageError`."""
-    if not text:
-        return "", 0
-    if text.startswith(":"):
-        return "", parse_address(f"any{text}")[1]
-    try:
-        return parse_address(text)
-    except UsageError:
-        bare = f"[{text}]" if text.count(":") > 1 and not text.startswith("[") else text
-        return parse_address(f"{bare}:1")[0], 0
 
 
 def _read_port(path: Path) -> int:
