@@ -318,17 +318,21 @@ def test_a_keeper_that_was_paused_blames_itself() -> None:
     assert view.contact is not Contact.SILENT
 
 
-def test_it_is_known_how_long_there_was_no_copy_elsewhere() -> None:
-    """From when the holder fell silent until it has a whole copy again."""
+def test_it_is_known_how_long_it_took_to_have_a_copy_elsewhere_again() -> None:
+    """From when the copy is known to be lost until a new whole one is there; a silence that it outlived is none."""
     pair = Pair()
     pair.start()
-    assert pair.iruka.view.rebond is None
     pair.cut()
-    pair.run(10)
-    assert pair.iruka.view.rebond is None
+    pair.run(5)
     pair.link()
     pair.run(3)
-    assert pair.iruka.view.rebond is not None and seconds(6) < pair.iruka.view.rebond < seconds(13)
+    assert pair.iruka.view.rebond is None
+    pair.kakashi.die()
+    pair.run(5)
+    pair.kakashi.come_back()
+    pair.run(5)
+    assert pair.iruka.view.held is not None
+    assert pair.iruka.view.rebond is not None and pair.iruka.view.rebond < seconds(10)
 
 
 def test_a_damaged_copy_is_mended_from_the_holder() -> None:

@@ -126,13 +126,16 @@ def _watch_holder(bonds: Bonds, member: Member, partner: Partner) -> None:
         # What it said before its last word on the copy came may arrive after it.
         is_newer = member.held_at is None or bonds.now - member.held_at > member.policy.hold_retry
         if is_newer:
+            _expose(member)
             member.record = msgspec.structs.replace(record, held=None)
             member.alarm(AlarmLevel.WARNING, f"{partner.name} has lost its copy of {record.name}; it is sent again")
     elif held is not None and held.commit is not None and (record.held is None or held.commit > record.held):
+        if record.held is None:
+            _cover(member)
         member.record = msgspec.structs.replace(record, held=held.commit)
     state = OwnerState.SYNCING if member.record.held is None else OwnerState.BONDED
     if state is OwnerState.BONDED:
-        _cover(member)
+        member.exposed_at = None
     if member.record.owner_state is not state:
         member.persist(owner_state=state)
 
@@ -160,7 +163,7 @@ def _expose(member: Member) -> None:
 
 
 def _cover(member: Member) -> None:
-    """Another host has a whole copy, for the first time or again."""
+    """A whole copy was made on another host, for the first time or again."""
     if member.exposed_at is not None:
         member.rebond, member.exposed_at = Span(member.now - member.exposed_at), None
 

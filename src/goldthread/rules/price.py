@@ -17,6 +17,7 @@ from goldthread.report import PriceReport
 __all__ = ["HeldStake", "OwnedStake", "estimate_price"]
 
 _NAMED_MOST = 3
+_UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
 class OwnedStake(msgspec.Struct, frozen=True):
@@ -95,4 +96,5 @@ def _count(number: int, one: str, many: str) -> str:
 
 
 def _size(count: int) -> str:
-    return f"{count / (1 << 30):.1f} GiB" if count >= 1 << 30 else f"{count / (1 << 20):.1f} MiB"
+    unit, name = next((one for one in _UNITS if count >= one[0]), _UNITS[-1])
+    return f"{count / unit:.1f} {name}"
