@@ -12,13 +12,15 @@ from shell import Shell
 
 @pytest.mark.long
 def test_the_demo_ends_bit_identical_and_leaves_nothing(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three kills, a hang, a dead keeper and flipped bits; only the flipped commit costs a step."""
+    """A process, a copy, a host and its partner are lost in turn; only a lost host may cost steps."""
     folder = Path(tempfile.mkdtemp(prefix="gt-"))
     monkeypatch.setenv("TMPDIR", str(folder))
     done = shell("demo", "--json")
     assert done.returncode == 0, done.stderr
     outcome = msgspec.json.decode(done.stdout)
     assert outcome["bit_identical"] is True
-    assert [one["lost_steps"] for one in outcome["happenings"]] == [0, 0, 0, 0, 1, 0]
+    process, damage, host, back, over, partner = (one["lost_steps"] for one in outcome["happenings"])
+    assert process == damage == back == over == partner == 0
+    assert 0 <= host < 50
     assert list(folder.iterdir()) == []
     folder.rmdir()

@@ -30,7 +30,7 @@ from goldthread.wire.messages import Done, DrillRequest
 __all__ = ["MEMBER", "ONE_THREAD", "STEPS", "Happening", "Outcome", "Play"]
 
 MEMBER: Final = MemberName("digits")
-STEPS: Final = 3000
+STEPS: Final = 1400
 _RESTARTS: Final = 20
 _HANG_FLOOR: Final = seconds(2)
 _LIMIT_SECONDS: Final = 180.0
