@@ -275,9 +275,12 @@ class Carriage:
             raise KeeperError(f"one descriptor should have come, and {len(descriptors)} did")
         if note.place in self.held:
             self._let_go(note.place)
-        self.held[note.place] = HeldSlot(descriptors[0])
         if connection is not self._carrier:
             self._handed_over.append(note.place)
+        elif (note.place.partner, note.place.member) not in self._allowed:
+            os.close(descriptors[0])  # It was dropped meanwhile.
+            return
+        self.held[note.place] = HeldSlot(descriptors[0])
 
     def _landed(self, connection: Connection, note: carrying.CopyLandedNote, descriptors: list[int]) -> None:
         _check(connection)

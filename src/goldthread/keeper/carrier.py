@@ -27,12 +27,12 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, Final
 
 import msgspec
 
-from goldthread.errors import GoldthreadError, PartnerError
+from goldthread.errors import GoldthreadError
 from goldthread.keeper.keys import Keys
 from goldthread.keeper.loop import Loop
 from goldthread.keeper.open_files import raise_limit
@@ -51,6 +51,7 @@ log = logging.getLogger("goldthread.keeper")
 _NICENESS: Final = 5
 _RETRY: Final = milliseconds(50)
 _KEEPER_SECONDS: Final = 1.0
+_PAUSE_SECONDS: Final = 0.2
 _HOME_LOOK: Final = seconds(10)
 _WAITING_MOST: Final = 64
 _GUESTS_MOST: Final = 256
@@ -192,7 +193,12 @@ class Carrier:
     def _let_in(self) -> None:
         """Give each partner that knocks a thread."""
         while True:
-            stream, _ = self._door.accept()
+            try:
+                stream, _ = self._door.accept()
+            except OSError:
+                # It went away again, or no descriptor is left for it. The others are served first.
+                sleep(_PAUSE_SECONDS)
+                continue
             if not self._guests.acquire(blocking=False):
                 stream.close()
                 continue
@@ -201,7 +207,7 @@ class Carrier:
     def _serve(self, stream: socket.socket) -> None:
         try:
             serve(answer(self._keys, stream), self._holdings)
-        except PartnerError as error:
+        except (GoldthreadError, OSError) as error:
             log.info("a carrier was not let in: %s", error)
         finally:
             self._guests.release()

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from goldthread.errors import CommitDamaged, GoldthreadError, KeeperUnreachable, PartnerError
+from goldthread.errors import CommitDamaged, GoldthreadError, KeeperUnreachable, NoRoom, PartnerError
 from goldthread.keeper.held import HeldMember, Landing
 from goldthread.keeper.pipe import Pipe
 from goldthread.names import CommitId, KeeperId, MemberName
@@ -87,6 +87,12 @@ class Holdings:
             # A landing ends first, which may take a moment: the keeper's words are not to wait for it.
             threading.Thread(target=held.close, name="goldthread-drop", daemon=True).start()
 
+    def rest(self, partner: KeeperId) -> None:
+        """Drop the mappings of what is held for a partner that says nothing at this moment."""
+        for held in self.all():
+            if held.partner == partner:
+                held.rest()
+
     def all(self) -> list[HeldMember]:
         with self._lock:
             return list(self._members.values())
@@ -129,13 +135,14 @@ def serve(pipe: Pipe, holdings: Holdings) -> None:
                 _answer(pipe, holdings)
             else:
                 rests += 1
-                for held in holdings.all():
-                    if held.partner == pipe.partner:
-                        held.rest()
+                holdings.rest(pipe.partner)
     except GoldthreadError as error:
         pipe.refuse(error)
+    except OSError as error:
+        pipe.refuse(NoRoom(f"the holder's host cannot: {error.strerror}"))
     finally:
         pipe.close()
+        holdings.rest(pipe.partner)
 
 
 def _answer(pipe: Pipe, holdings: Holdings) -> None:
