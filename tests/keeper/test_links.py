@@ -11,12 +11,14 @@ import pytest
 from standin import StandIn, tie
 
 from goldthread.errors import KeeperError
-from goldthread.keeper import caller
+from goldthread.keeper import caller, links
+from goldthread.keeper.acquaintances import reached_at
 from goldthread.keeper.interfaces import own_hosts
-from goldthread.names import MemberName, Span, milliseconds
+from goldthread.names import KeeperId, MemberName, Span, milliseconds
 from goldthread.rules.bond_events import BeatAnswered, BeatHeard, BondOver, BondTied, LinkLost, LinkUp
 from goldthread.rules.bond_orders import AnswerBeat, EndBond
 from goldthread.terms import Consent, Terms
+from goldthread.wire import bonds
 from goldthread.wire.addresses import parse_address
 from goldthread.wire.invitation import read_code
 
@@ -221,3 +223,35 @@ def test_a_damaged_partner_is_an_alarm(iruka: StandIn, kakashi: StandIn) -> None
     iruka.restart()
     assert "is damaged" in iruka.warned.get(timeout=20)
     iruka.expect(LinkUp)
+
+
+def test_a_keeper_that_cannot_listen_dials_all_the_same(
+    tmp_path: Path, kakashi: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its port is taken when it comes back: that is said, and it listens when the port is free."""
+    monkeypatch.setattr(links, "_LISTEN_AGAIN", milliseconds(20))
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+    sai = StandIn(tmp_path / "sai", "sai", listen=f"127.0.0.1:{port}")
+    try:
+        tie(sai, kakashi)
+        sai.stop()
+        kakashi.expect(LinkLost)
+        with socket.create_server(("127.0.0.1", port)):
+            sai._begin()
+            sai.open()
+            assert "cannot be listened at" in sai.warned.get(timeout=20)
+            sai.expect(LinkUp)
+            talk(sai, kakashi, 1)
+        kakashi.expect(LinkUp)
+        talk(kakashi, sai, 2)
+    finally:
+        sai.stop()
+
+
+def test_a_partner_is_looked_for_whence_it_came() -> None:
+    """At the port that it names; unless its host has no address that can be dialled from everywhere."""
+    greeting = bonds.Greeting(1, 1, "0", KeeperId("0" * 32), "iruka", ("10.0.0.1:7", "iruka.example:7"), 0)
+    assert reached_at(greeting, came_from="192.0.2.7") == ("192.0.2.7:7", "10.0.0.1:7", "iruka.example:7")
+    assert reached_at(greeting, came_from="fe80::1%eth0") == ("10.0.0.1:7", "iruka.example:7")
+    assert reached_at(greeting, dialled="gate:9") == ("gate:9", "10.0.0.1:7", "iruka.example:7")

@@ -9,13 +9,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from goldthread.errors import GoldthreadError, PartnerError, PartnerUnreachable, UsageError
-from goldthread.keeper.acquaintances import Acquaintances
+from goldthread.keeper.acquaintances import Acquaintances, reached_at
 from goldthread.keeper.call import Call
 from goldthread.keeper.keys import Partner
 from goldthread.keeper.link import Disowned, Stranger
 from goldthread.names import Span, milliseconds, seconds
 from goldthread.terms import Terms
-from goldthread.wire.addresses import ADDRESSES_MOST
 from goldthread.wire.bonds import AcceptInvitation, Greeting, InvitationAccepted
 from goldthread.wire.invitation import Invitation
 
@@ -106,7 +105,7 @@ class Acceptance:
         link, greeting = self._call.link, self._greeting
         if not isinstance(message, InvitationAccepted) or link is None or greeting is None:
             raise PartnerError(f"it said {type(message).__name__} where an answer was due")
-        addresses = tuple(dict.fromkeys([self._call.address, *greeting.addresses]))[:ADDRESSES_MOST]
+        addresses = reached_at(greeting, dialled=self._call.address)
         partner = Partner(greeting.keeper, greeting.name, addresses, (link.certificate,))
         self._known.keys.pin(partner)
         self._over = True

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import Final
 
-from goldthread.errors import KeeperError, PartnerError
+from goldthread.errors import KeeperError, PartnerError, UsageError
 from goldthread.keeper.interfaces import own_hosts
 from goldthread.keeper.keeper import Keeper
 from goldthread.keeper.keys import Keys, Partner
@@ -16,7 +17,7 @@ from goldthread.wire.addresses import ADDRESSES_MOST, parse_address, write_addre
 from goldthread.wire.bonds import BOND_PROTOCOL, BOND_PROTOCOL_OLDEST, Greeting
 from goldthread.wire.scrutiny import printable
 
-__all__ = ["Acquaintances"]
+__all__ = ["Acquaintances", "reached_at"]
 
 log = logging.getLogger("goldthread.keeper")
 
@@ -47,6 +48,8 @@ class Acquaintances:
         """Where this keeper can be dialled, best first; those of the configuration where it names any."""
         if self._addresses:
             return self._addresses[:ADDRESSES_MOST]
+        if not self.port:
+            return ()
         hosts = [self.host] if self.host else own_hosts()
         return tuple(write_address(host, self.port) for host in hosts[:ADDRESSES_MOST])
 
@@ -76,9 +79,7 @@ class Acquaintances:
         partner = self.keys.partner(keeper)
         if partner is None:
             return
-        if came_from and greeting.addresses:
-            dialled = write_address(came_from, parse_address(greeting.addresses[0])[1])
-        heard = tuple(dict.fromkeys([*([dialled] if dialled else []), *greeting.addresses]))[:ADDRESSES_MOST]
+        heard = reached_at(greeting, came_from=came_from, dialled=dialled)
         self._carriers.pop(keeper, None)
         if greeting.carrier_port:
             hosts = dict.fromkeys(parse_address(address)[0] for address in heard)
@@ -125,3 +126,15 @@ class Acquaintances:
                 printable(str(error)),
             )
             self._strangers, self._strangers_told = 0, moment
+
+
+def reached_at(greeting: Greeting, *, came_from: str = "", dialled: str = "") -> tuple[str, ...]:
+    """Where a keeper that greets is reached, best first: where it was `dialled`, the port that it names on the host
+    that it `came_from`, then what it says itself."""
+    guesses = [dialled] if dialled else []
+    for address in greeting.addresses[:1]:
+        guess = write_address(came_from, parse_address(address)[1])
+        with suppress(UsageError):  # A host of a form that cannot be dialled.
+            parse_address(guess)
+            guesses.append(guess)
+    return tuple(dict.fromkeys([*guesses, *greeting.addresses]))[:ADDRESSES_MOST]

@@ -19,7 +19,7 @@ from OpenSSL import SSL
 
 from goldthread.errors import GoldthreadError, KeeperError, PartnerError, PartnerUnreachable
 from goldthread.keeper.acceptance import Tied, check_newcomer
-from goldthread.keeper.acquaintances import Acquaintances
+from goldthread.keeper.acquaintances import Acquaintances, reached_at
 from goldthread.keeper.invitations import Invitations
 from goldthread.keeper.keys import Partner, fingerprint_of
 from goldthread.keeper.link import STRANGER_FRAME_BYTES_MOST, Link
@@ -27,7 +27,7 @@ from goldthread.names import KeeperId, milliseconds, seconds
 from goldthread.rules.bond_events import BeatHeard, BondOver
 from goldthread.rules.bond_orders import AnswerBeat
 from goldthread.wire import bonds
-from goldthread.wire.addresses import ADDRESSES_MOST, parse_address, write_address
+from goldthread.wire.addresses import write_address
 from goldthread.wire.greetings import check_protocol
 
 __all__ = ["UNPROVED_MOST", "Answerer"]
@@ -213,8 +213,7 @@ class Answerer:
             raise PartnerError("it is not known, and may say nothing but the secret of an invitation")
         given = self._invitations.find(message.secret, greeting.keeper)
         check_newcomer(self._known, greeting, visitor.link.fingerprint)
-        guess = [write_address(visitor.link.peer, parse_address(place)[1]) for place in greeting.addresses[:1]]
-        addresses = tuple(dict.fromkeys([*guess, *greeting.addresses]))[:ADDRESSES_MOST]
+        addresses = reached_at(greeting, came_from=visitor.link.peer)
         partner = Partner(greeting.keeper, greeting.name, addresses, (visitor.link.certificate,))
         self._known.keys.pin(partner)
         again, given.used_by = given.used_by is not None, greeting.keeper

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from goldthread.errors import PartnerUnreachable
+from goldthread.errors import PartnerUnreachable, UsageError
 from goldthread.keeper.loop import Loop
 from goldthread.names import milliseconds
 from goldthread.wire.addresses import parse_address
@@ -43,10 +43,12 @@ class Dial:
         self._open = True
         self._stream: socket.socket | None = None
         self._places: deque[_Place] = deque()
-        host, port = parse_address(address)
         loop.after(_CONNECT, lambda: self._fail("no answer"))
         try:
+            host, port = parse_address(address)
             self._try_all(_places(host, port, socket.AI_NUMERICHOST))
+        except UsageError:
+            self._try_next("no address")
         except socket.gaierror:
             if not _lookups.acquire(blocking=False):
                 self._try_next("too many names are being looked up")

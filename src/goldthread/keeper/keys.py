@@ -88,7 +88,7 @@ class Keys:
 
     def __init__(self, home: Home, name: str = "") -> None:
         self.home = home
-        self.name = printable(name or os.environ.get("GOLDTHREAD_NAME") or socket.gethostname())[:_NAME_LENGTH]
+        self.name = printable(name or os.environ.get("GOLDTHREAD_NAME") or socket.gethostname() or "?")[:_NAME_LENGTH]
         """For people; not unique."""
         self.me = self._identity()
 

@@ -163,8 +163,6 @@ class Link:
             self.end(PartnerUnreachable(f"the link was cut: {error.args[1] or 'end of stream'}"))
         except SSL.Error as error:
             self._turn_away(_fault(error, proved=self.is_proved))
-        except OSError as error:
-            self.end(PartnerUnreachable(f"the link was cut: {error.strerror}"))
         except KeeperError as error:
             self.end(PartnerError(str(error), hint=error.hint))
         except PartnerError as error:
@@ -189,8 +187,7 @@ class Link:
 
     def _go_on(self) -> None:
         if self._turned_away:
-            if not self._stream.recv(_PIECE_BYTES):
-                self.end(PartnerUnreachable("the other side has ended the link"))
+            self._read_to_the_end()
             return
         if not self.is_proved:
             self._tls.do_handshake()
@@ -201,6 +198,15 @@ class Link:
                 self._flush()
         if self.open:
             self._read()
+
+    def _read_to_the_end(self) -> None:
+        with suppress(BlockingIOError):
+            try:
+                rest = self._stream.recv(_PIECE_BYTES)
+            except ConnectionError:
+                rest = b""
+            if not rest:
+                self.end(PartnerUnreachable("the other side has ended the link"))
 
     def _read(self) -> None:
         piece = self._tls.recv(_PIECE_BYTES)
@@ -222,7 +228,8 @@ class Link:
             del self._rest[:sent]
         if self._ending:
             self._tls.shutdown()
-            self._stream.shutdown(socket.SHUT_WR)
+            with suppress(OSError):  # It has gone already.
+                self._stream.shutdown(socket.SHUT_WR)
 
 
 def _fault(error: SSL.Error, *, proved: bool) -> PartnerError:

@@ -232,7 +232,7 @@ class Links:
             failed(
                 PartnerUnreachable(
                     f"the new key waits for {', '.join(missing)}; until then the old one is used",
-                    hint="nothing is left to do: the change goes on when they are reached, or their bonds are ended",
+                    hint="the change goes on when they are reached; whoever is gone for good: goldthread bond forget",
                 )
             )
 
