@@ -87,10 +87,15 @@ def finding(home: Home, what: str) -> Finding:
     return found
 
 
-def test_the_port_that_a_firewall_must_let_through_is_named(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "name the port" in finding(home, "address").advice
+def test_the_ports_that_a_firewall_must_let_through_are_named(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As far as it is known: what is configured, and what a keeper chose."""
+    assert finding(home, "address").found.endswith("two ports that are chosen once and kept")
     monkeypatch.setenv("GOLDTHREAD_LISTEN", ":7447")
-    assert finding(home, "address").found.endswith("port 7447")
+    assert finding(home, "address").found.endswith("port 7447, and one for copies")
+    home.make()
+    (home.path / "port").write_text("7447\n")
+    (home.path / "carrier.port").write_text("40001\n")
+    assert finding(home, "address").found.endswith("ports 7447 and 40001")
 
 
 def test_a_lease_store_is_asked(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -312,15 +312,19 @@ def _address(home: Home) -> Finding:
     if settings.addresses:
         return Finding("address", ", ".join(settings.addresses))
     hosts = own_hosts()
-    _, _, port = settings.listen.rpartition(":")
-    is_fixed = port.isdecimal()
-    found = f"{', '.join(hosts)}, {f'port {port}' if is_fixed else 'a port that is chosen once and kept'}"
+    found = f"{', '.join(hosts)}, {_ports(home, settings.listen)}"
     if hosts == ["127.0.0.1"]:
         return Finding("address", found, Verdict.WORSE, "connect this host to a network: no other can reach it")
-    if not is_fixed:
-        advice = 'behind a firewall: name the port (listen = ":7447" in [keeper]) and open it'
-        return Finding("address", found, Verdict.OK, advice)
-    return Finding("address", found)
+    return Finding("address", found, Verdict.OK, "behind a firewall: open both ports to partners")
+
+
+def _ports(home: Home, listen: str) -> str:
+    """That of the links, and that of the copies."""
+    chosen = [path.read_text().strip() for path in (home.path / "port", home.path / "carrier.port") if path.is_file()]
+    if len(chosen) == 2:
+        return f"ports {' and '.join(chosen)}"
+    _, _, port = listen.rpartition(":")
+    return f"port {port}, and one for copies" if port.isdecimal() else "two ports that are chosen once and kept"
 
 
 def _lease_store(home: Home) -> Finding:

@@ -127,7 +127,7 @@ def exposure(view: MemberView, bonds: Sequence[BondView]) -> str:
 def _why_not_held(member: MemberName, bond: BondView) -> str:
     if bond.contact is Contact.SILENT:
         return f"{bond.name} is silent"
-    refused = next((fact.refused for fact in bond.held if fact.member == member and fact.refused), "")
+    refused = dict(bond.refusals).get(member, "")
     return f"{bond.name} does not hold it{refused and f': {refused}'}"
 
 

@@ -132,7 +132,10 @@ class Bonds:
         return next((self.name_of(owner) for owner, name in self.helds if name == member), "")
 
     def views(self) -> tuple[BondView, ...]:
-        return tuple(self.partners[one].view(self.awake) for one in sorted(self.partners))
+        return tuple(
+            partner.view(self.awake, tuple((name, why) for name, (why, _) in self.refusals.get(one, {}).items()))
+            for one, partner in sorted(self.partners.items())
+        )
 
     # What the sides of a bond ask of it
 

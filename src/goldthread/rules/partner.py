@@ -46,6 +46,8 @@ class BondView(msgspec.Struct, frozen=True):
     """What the partner says that it owns."""
     held: tuple[HeldFact, ...]
     """What the partner says that it holds for this keeper."""
+    refusals: tuple[tuple[MemberName, str], ...]
+    """The members that the partner was to hold and does not, each with its reason."""
     room: int
     """Bytes that the partner has left for this keeper's copies."""
     ending: bool
@@ -152,7 +154,7 @@ class Partner:
             return "it beats" if self.is_up else "it beats, and cannot be dialled"
         return self.beats.explain(awake)
 
-    def view(self, awake: Span) -> BondView:
+    def view(self, awake: Span, refusals: tuple[tuple[MemberName, str], ...]) -> BondView:
         facts = self.facts
         return BondView(
             partner=self.id,
@@ -166,6 +168,7 @@ class Partner:
             round_trip=self.round_trip,
             owned=() if facts is None else facts.owned,
             held=() if facts is None else facts.held,
+            refusals=refusals,
             room=0 if facts is None else facts.room,
             ending=self.record.ending,
             ended=self.record.ended,
