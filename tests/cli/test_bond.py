@@ -191,4 +191,6 @@ def test_a_program_runs_on_the_other_host_from_what_travelled_before(variables: 
         (iruka.shell.folder / name).unlink()
     kakashi.wait(lambda found: found["helds"][0]["state"] == "doubting", "bond", "list")
     kakashi("takeover", "walk", "--yes")
-    assert kakashi.shell.start("attach", "walk").line() == "uphill brisk None\n"
+    while not (told := kakashi.shell("logs", "walk").stdout):
+        pass
+    assert told == "uphill brisk None\n"

@@ -19,7 +19,6 @@ from goldthread.keeper.bundle import (
     keep_bundle,
     lay_out,
     make_bundle,
-    owned_folder,
     read_bundle,
     receive_bundle,
 )
@@ -229,7 +228,6 @@ def test_the_digest_is_that_of_what_is_in_it(home: Home, work: Path) -> None:
     (work / "walk.py").chmod(0o755)
     changed = make_bundle(home, WALK, command(work, "walk.py"))
     assert first.digest == again.digest != changed.digest
-    assert [f"{changed.digest}.bundle"] == [path.name for path in owned_folder(home, WALK).iterdir()]
 
 
 def test_what_cannot_be_gathered_is_said(home: Home, work: Path) -> None:
@@ -263,10 +261,16 @@ def test_the_interpreter_is_asked_itself(work: Path) -> None:
 
 
 def test_the_newest_is_kept_and_read_back(tmp_path: Path) -> None:
-    first, second = keep_bundle(b"first", tmp_path / "a"), keep_bundle(b"second", tmp_path / "a")
-    assert read_bundle(tmp_path / "a", second) == b"second"
+    """And the one before it; no more."""
+    digests = []
+    for at, text in enumerate([b"first", b"second", b"third"]):
+        digests.append(keep_bundle(text, tmp_path / "a"))
+        os.utime(tmp_path / "a" / f"{digests[-1]}.bundle", (at, at))
+    assert read_bundle(tmp_path / "a", digests[2]) == b"third"
+    assert read_bundle(tmp_path / "a", digests[1]) == b"second"
     with pytest.raises(KeeperError):
-        read_bundle(tmp_path / "a", first)
+        read_bundle(tmp_path / "a", digests[0])
+    assert sorted(path.stem for path in (tmp_path / "a").iterdir()) == sorted(digests[1:])
 
 
 def test_a_kept_bundle_that_was_damaged_is_noticed(tmp_path: Path) -> None:

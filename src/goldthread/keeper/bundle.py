@@ -4,8 +4,8 @@ A bundle is kept as one file under its digest. Its files are laid out only when 
 of their own, each written whole, none through a link: whatever the partner says, nothing outside is touched. A folder
 that was laid out is never cleared, since the program has worked in it.
 
-    HOME/members/MEMBER/bundles/DIGEST.bundle           the newest of a member that this keeper owns
-    HOME/bundles/PARTNER/MEMBER/DIGEST.bundle           the newest of a member that it holds
+    HOME/members/MEMBER/bundles/DIGEST.bundle           the newest two of a member that this keeper owns
+    HOME/bundles/PARTNER/MEMBER/DIGEST.bundle           the newest two of a member that it holds
     HOME/members/MEMBER/program/DIGEST/0, 1 ...         the trees of one that it took over, and in `bundle` beside
                                                         them what they were laid out from
 """
@@ -110,15 +110,15 @@ def _some(phrases: Sequence[str]) -> str:
 
 
 def keep_bundle(packed: bytes, folder: Path) -> str:
-    """Keep a bundle in place of an older one, and return its digest."""
+    """Keep a bundle, and the one before it, which may be the one that is known of yet. Returns its digest."""
     digest = digest_of(packed)
     kept = folder / f"{digest}{_KEPT}"
     if not kept.exists():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write_whole(kept, packed)
-    for older in folder.glob(f"*{_KEPT}"):
-        if older != kept:
-            older.unlink(missing_ok=True)
+    others = [path for path in folder.glob(f"*{_KEPT}") if path != kept]
+    for older in sorted(others, key=lambda path: path.stat().st_mtime_ns)[:-1]:
+        older.unlink(missing_ok=True)
     return digest
 
 
