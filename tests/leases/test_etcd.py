@@ -88,7 +88,7 @@ def test_a_read_goes_on_to_the_next_endpoint_and_a_swap_does_not(etcd: Etcd, ans
     """A swap that was sent may be done; it is not sent twice. The next call goes elsewhere."""
     with listener(answer) as first:
         for prefix in ("read", "swap"):
-            store = open_store(both(first, etcd, f"{prefix}-{first}"), 2)
+            store = open_store(both(first, etcd, f"{prefix}-{first}"), 4)
             if prefix == "swap":
                 with pytest.raises(LeaseUnavailable, match=first):
                     store.swap(WALK, b"one", None)
