@@ -207,7 +207,18 @@ def test_a_secret_is_not_guessed(iruka: StandIn, stranger: Keys) -> None:
 def lie(member: str, **changes: Any) -> bonds.Beat:
     """A beat whose facts name this member."""
     fact = bonds.OwnedFact(
-        MemberName(member), KeeperId("0" * 32), Epoch(1), Phase.RUNNING, True, Guard.NONE, None, 5, False, False, ""
+        MemberName(member),
+        KeeperId("0" * 32),
+        Epoch(1),
+        True,
+        Phase.RUNNING,
+        True,
+        Guard.NONE,
+        None,
+        5,
+        False,
+        False,
+        "",
     )
     facts = bonds.Facts(1, Terms(), "", "", 0, (msgspec.structs.replace(fact, **changes),), ())
     return bonds.Beat(1, facts)

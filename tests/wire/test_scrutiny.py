@@ -26,7 +26,7 @@ from goldthread.wire.scrutiny import check_heard, printable
 ME = KeeperId("0123456789abcdef" * 2)
 WALK = MemberName("walk")
 COMMIT = CommitId(Epoch(1), Step(5), 5)
-OWNED = bonds.OwnedFact(WALK, ME, Epoch(1), Phase.RUNNING, True, Guard.LEASE, COMMIT, 1 << 30, False, False, "ab")
+OWNED = bonds.OwnedFact(WALK, ME, Epoch(1), True, Phase.RUNNING, True, Guard.LEASE, COMMIT, 1 << 30, False, False, "ab")
 HELD = bonds.HeldFact(WALK, ME, Epoch(1), COMMIT, "ab", "")
 FACTS = bonds.Facts(3, Terms(), "rack 1", "", 1 << 30, (OWNED,), (HELD,))
 GREETING = bonds.Greeting(1, 1, "0.1.0", ME, "iruka", ("192.0.2.7:7070", "[::1]:7070"), 4711)

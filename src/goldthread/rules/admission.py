@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from goldthread.names import CommitId, Epoch
+from goldthread.names import CommitId
 from goldthread.report import AlarmLevel, Ending, EndingKind, Phase
 from goldthread.rules import beginnings, deaths, events, orders, returns, stops
 from goldthread.rules.bond_orders import MendCopy
@@ -26,7 +26,7 @@ def on_join(member: Member, event: events.JoinAsked) -> None:
     elif record.phase in (Phase.WAITING, Phase.AWAY) or (event.epoch is not None and event.epoch <= record.epoch):
         beginnings.refuse_taken(member, event.ticket)
     else:
-        epoch = Epoch(record.epoch + 1 if event.epoch is None else event.epoch)
+        epoch = member.next_epoch if event.epoch is None else event.epoch
         reason = f"process {event.pid} joins as life {epoch}"
         floor = epoch if event.fresh else record.floor
         supervised = event.epoch is not None
@@ -65,7 +65,7 @@ def _join_alive(member: Member, event: events.JoinAsked) -> None:
 
 def _rejoin(member: Member, event: events.JoinAsked) -> None:
     """The same process joins once more. No epoch writes slots twice, so it gets the next one."""
-    epoch = Epoch(member.record.epoch + 1)
+    epoch = member.next_epoch
     beginnings.begin_life(member, epoch, f"process {event.pid} joins again, as life {epoch}", pid=event.pid)
     member.ticket = (event.ticket, event.pid)
 

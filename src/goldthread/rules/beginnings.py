@@ -24,10 +24,11 @@ def on_run(member: Member, event: events.RunAsked) -> None:
         "deaths": (),
         "futile": 0,
         "wound": None,
+        "was_in_limbo": False,
     }
     if event.fresh:
-        changes["floor"] = member.record.epoch + 1
-    start_life(member, f"life {member.record.epoch + 1} starts, as its user asked", **changes)
+        changes["floor"] = member.next_epoch
+    start_life(member, f"life {member.next_epoch} starts, as its user asked", **changes)
     member.accept(event.ticket, f"life {member.record.epoch} of {member.record.name} is being started")
 
 
@@ -40,14 +41,14 @@ def on_restart(member: Member, event: events.RestartAsked) -> None:
         text = f"{member.record.name} was not started by `goldthread run`, so its command is not known"
         member.refuse(event.ticket, "UsageError", text, "start the program by hand: it goes on from its newest commit")
     else:
-        reason = f"life {member.record.epoch + 1} starts with a fresh budget, as its user asked"
-        start_life(member, reason, deaths=(), futile=0, wound=None)
+        reason = f"life {member.next_epoch} starts with a fresh budget, as its user asked"
+        start_life(member, reason, deaths=(), futile=0, wound=None, was_in_limbo=False)
         member.accept(event.ticket, f"life {member.record.epoch} of {member.record.name} is being started")
 
 
 def start_life(member: Member, reason: str, moments: tuple[tuple[str, Instant], ...] = (), **changes: Any) -> None:
     """Start the program as the next life."""
-    epoch = Epoch(member.record.epoch + 1)
+    epoch = member.next_epoch
     ending = changes.pop("ending", None)
     moments = (*moments, ("decided", member.now))
     begin_life(member, epoch, reason, moments, ending, started=epoch, supervised=True, pid=None, **changes)

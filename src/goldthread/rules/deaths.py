@@ -21,7 +21,7 @@ def on_ended(member: Member, event: events.LifeEnded) -> None:
         if member.is_alive:
             text = f"{record.name}: life {event.epoch} ended, and the present one is {record.epoch}"
             raise InvalidTransition(text)
-        member.persist(epoch=event.epoch, started=event.epoch)
+        member.persist(epoch=event.epoch, started=event.epoch, begun=event.epoch)
     if event.epoch < record.started:
         return
     if member.is_alive or record.phase is Phase.RETURNING:
@@ -54,7 +54,9 @@ def end_life(member: Member, ending: Ending) -> None:
     elif not record.supervised:
         member.move(Phase.DOWN, death, ending, told=None)
     elif ending.kind is EndingKind.HOST_RESTARTED:
-        beginnings.start_life(member, f"life {record.epoch + 1} starts: {death}", _death_moments(member), ending=ending)
+        beginnings.start_life(
+            member, f"life {member.next_epoch} starts: {death}", _death_moments(member), ending=ending
+        )
     else:
         _follow_death(member, ending, death)
     if member.record.phase in AT_REST:
@@ -89,7 +91,7 @@ def _follow_death(member: Member, ending: Ending, death: str) -> None:
     if delay is None:
         _enter_limbo(member, f"{next_one.reason}; {death}", ending, **changes)
     elif delay == 0 and not member.closing:
-        reason = f"life {record.epoch + 1} starts at once: {death}"
+        reason = f"life {member.next_epoch} starts at once: {death}"
         beginnings.start_life(member, reason, _death_moments(member), ending=ending, **changes)
     else:
         member.moments_of_death = _death_moments(member)

@@ -63,6 +63,7 @@ def _owned(bonds: Bonds, member: Member, partner: Partner) -> OwnedFact | None:
         member=record.name,
         origin=record.origin,
         epoch=record.epoch,
+        begun=record.begun >= record.epoch,
         phase=record.phase,
         hold=record.owner_state is not OwnerState.CLOSED and (is_holder or _is_needed(member, partner)),
         guard=_guard(bonds, member, partner),

@@ -76,6 +76,8 @@ def hear(bonds: Bonds, partner: Partner, fact: OwnedFact) -> None:
             partner.refused[fact.member] = reason
         return
     if own is not None and own.record.phase not in _ELSEWHERE:
+        if not fact.begun:
+            return
         bonds.meet_newer(own, partner, fact.epoch)
     if held is not None and fact.epoch < held.record.epoch:
         return

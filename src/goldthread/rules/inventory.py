@@ -55,7 +55,7 @@ def _take_inventory(member: Member, copies: tuple[Copy, ...]) -> None:
         changes["deposited"] = deposited
     epoch = max((copy.commit.epoch for copy in copies), default=Epoch(0))
     if epoch > member.record.epoch and not member.is_alive:
-        changes |= {"epoch": epoch, "started": epoch}
+        changes |= {"epoch": epoch, "started": epoch, "begun": epoch}
     elif epoch == member.record.epoch and member.is_found and member.record.phase is Phase.STARTING:
         progress.have_joined(member)
     elif epoch >= member.record.epoch and member.record.phase is Phase.STARTING and not member.record.joined:
@@ -76,7 +76,7 @@ def _outrank(member: Member, epoch: Epoch) -> dict[str, Any]:
     member.life = msgspec.structs.replace(member.life, epoch=later)
     floor = later if is_fresh else member.record.floor
     member.choice = Choice(floor, member.record.ceiling, member.newest())
-    return {"epoch": later, "floor": floor}
+    return {"epoch": later, "floor": floor, "begun": later}
 
 
 def on_mended(member: Member, event: bond_events.CopyMended) -> None:

@@ -83,11 +83,9 @@ def on_found(bonds: Bonds, member: Member, event: bond_events.LeaseFound) -> Non
         fence.was_read = False
         return
     fence.lease_text = ""
-    if lease is not None and lease.owner != bonds.me:
-        is_newer = lease.epoch > record.epoch or (lease.owner is not None and lease.epoch == record.epoch)
-        if is_newer:
-            owning.go_away(bonds, member, lease.owner, lease.epoch)
-            return
+    if lease is not None and lease.owner != bonds.me and lease.epoch > record.begun:
+        owning.go_away(bonds, member, lease.owner, lease.epoch)
+        return
     fence.due = bonds.now
 
 

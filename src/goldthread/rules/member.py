@@ -329,6 +329,12 @@ class Member:
         self.out.append(orders.Refuse(ticket, error, text, hint))
 
     @property
+    def next_epoch(self) -> Epoch:
+        """Of the life to come. The number of a life that never began is used again: it must outrank nobody."""
+        record = self.record
+        return Epoch(record.epoch + 1) if record.begun >= record.epoch else record.epoch
+
+    @property
     def is_vouched(self) -> bool:
         """Whether its life may begin."""
         return self.fence.vouches(self.record, self.now)

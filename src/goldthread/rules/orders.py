@@ -104,6 +104,8 @@ class MemberRecord(msgspec.Struct, frozen=True):
     begun: Epoch = Epoch(0)
     """The newest life that began here, or is known to have begun elsewhere. A later epoch may be waiting for its
     voucher."""
+    was_in_limbo: bool = False
+    """It was taken over since its last owner could not keep it alive."""
     given_up: bool = False
     """No life runs or begins here: the holder may take it over."""
     bundle: str = ""

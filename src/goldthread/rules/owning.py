@@ -151,7 +151,7 @@ def _do_without(bonds: Bonds, member: Member, partner: Partner) -> None:
             member.alarm(AlarmLevel.CRITICAL, f"{text}: `goldthread takeover {record.name}` takes it back")
     elif record.given_up and record.phase is Phase.DOWN:
         why = f"{partner.name}, to which it was handed over, is silent"
-        beginnings.start_life(member, f"life {record.epoch + 1} starts here after all: {why}")
+        beginnings.start_life(member, f"life {member.next_epoch} starts here after all: {why}")
     elif bonds.choose_holder(member) is not None:
         _let_go(member, OwnerState.SEEKING)
 
@@ -294,6 +294,8 @@ def _give_up_in_limbo(bonds: Bonds, member: Member) -> None:
     partner = None if record.holder is None else bonds.partners.get(record.holder)
     if record.phase is not Phase.LIMBO or record.given_up or partner is None or not record.bundle:
         return
+    if record.was_in_limbo:
+        return  # Its last owner gave it up for the same: it would go back and forth without end.
     if record.owner_state is OwnerState.BONDED and partner.terms.takeover is not Consent.NO:
         member.persist(given_up=True)
         member.alarm(AlarmLevel.WARNING, f"{record.name} is in limbo here, so {partner.name} may take it over")

@@ -33,7 +33,7 @@ def tick(member: Member) -> None:
 def _come_due(member: Member, phase: Phase) -> None:
     member.due = None
     if phase is Phase.WAITING and not member.closing:
-        reason = f"life {member.record.epoch + 1} starts: its delay is over"
+        reason = f"life {member.next_epoch} starts: its delay is over"
         beginnings.start_life(member, reason, member.moments_of_death)
     elif phase is Phase.ENDING:
         _lose_patience(member)

@@ -53,7 +53,7 @@ def estimate_price(
         _say_exposed(exposed),
         _say_held(held, steps, lost),
         _say_lent(name, memory, cores),
-        f"bonding again took {rebond / 1e9:.1f} s last time" if rebond is not None else "",
+        f"bonding again took {rebond / 1e9:.1f} s last time" if exposed and rebond is not None else "",
     )
     text = "; ".join(sentence for sentence in said if sentence) or "nothing: neither holds anything of the other"
     names = tuple(stake.member for stake in exposed)

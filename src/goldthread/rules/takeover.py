@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from goldthread.names import Epoch, Instant
-from goldthread.report import AlarmLevel, Ending, EndingKind
+from goldthread.report import AlarmLevel, Ending, EndingKind, Phase
 from goldthread.rules import beginnings, bond_orders, orders
 from goldthread.rules.bond_orders import HeldRecord
 from goldthread.rules.member import Member, new_life, new_record
@@ -48,6 +48,7 @@ def take_over(
         epoch=before,
         started=before,
         begun=before,
+        was_in_limbo=record.given_up and record.phase is Phase.LIMBO,
         newest=record.commit,
         held=None,
         holder=None,

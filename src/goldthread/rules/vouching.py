@@ -74,7 +74,7 @@ def vouch(bonds: Bonds, member: Member) -> None:
             member.start_program()
         if member.unvouched and record.phase is Phase.WAITING:
             member.unvouched = False
-            beginnings.start_life(member, f"life {record.epoch + 1} starts: it is vouched for again")
+            beginnings.start_life(member, f"life {member.next_epoch} starts: it is vouched for again")
         admission.settle(member)
     elif record.phase in ALIVE and not member.start_wanted:
         _freeze(bonds, member)

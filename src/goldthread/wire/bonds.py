@@ -51,6 +51,8 @@ class OwnedFact(msgspec.Struct, frozen=True):
     member: MemberName
     origin: KeeperId
     epoch: Epoch
+    begun: bool
+    """Whether that life has begun. One that waits for its voucher outranks nobody."""
     phase: Phase
     hold: bool
     """Whether the listener is to hold it. Where it is not, and the epoch is no older than what the listener knows,
