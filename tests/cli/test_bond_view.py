@@ -106,8 +106,10 @@ def test_the_first_line_names_every_copy() -> None:
 
 def test_an_exposed_member_is_not_called_safe() -> None:
     """It runs, and a bond that should protect it does not."""
-    walk = member(exposed="kakashi, which holds its copy, is silent", deposited=None)
+    silent = "kakashi, which holds its copy, is silent"
+    walk = member(exposed=silent, deposited=None, held=HELD, holder="kakashi", owner_state=OwnerState.ALONE)
     assert not is_safe(walk)
+    assert any(line.startswith("  kakashi had a copy, and is silent;") for line in details(walk))
     assert answer(walk) == (
         "walk is exposed: kakashi, which holds its copy, is silent; kept here: step 412 sealed 0.2 s ago, life 3"
     )

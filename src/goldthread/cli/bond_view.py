@@ -67,7 +67,8 @@ def price_lines(report: KeeperReport) -> list[str]:
             lines.append(paint(f"{told}; goldthread bond confirm {bond.name}, or bond end", "yellow"))
         if bond.ending:
             lines.append(f"{bond.name}: this bond is ended here; it is told as soon as it can be reached")
-        lines.append(f"if {bond.name} died now: {bond.price.text}")
+        case = "is dead" if bond.contact is Contact.SILENT else "died now"
+        lines.append(f"if {bond.name} {case}: {bond.price.text}")
     return lines
 
 

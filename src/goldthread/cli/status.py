@@ -43,6 +43,7 @@ __all__ = ["answer", "details", "status"]
 ILL_STATUS: Final = 3
 _ILL: Final = frozenset({Vitals.STUCK, Vitals.DOWN, Vitals.LIMBO, Vitals.LOST})
 _AT_REST: Final = frozenset({Phase.ENDED, Phase.LIMBO, Phase.DOWN, Phase.ABSENT, Phase.WAITING, Phase.AWAY})
+_HOLDERS: Final = {OwnerState.BONDED: "has a whole copy", OwnerState.ALONE: "had a copy, and is silent"}
 _GUARDS: Final = {
     Guard.NONE: "taken over there only when a person says so",
     Guard.LEASE: "taken over there once its lease and the promise have run out",
@@ -141,7 +142,9 @@ def is_safe(member: MemberReport) -> bool:
 
 def answer(member: MemberReport) -> str:
     """One sentence: is the work of this member safe now?"""
-    copies = ", ".join(_copy_words(member)) or "no commit so far"
+    # What an exposed member's holder has cannot be counted on.
+    counted = msgspec.structs.replace(member, held=None) if member.exposed else member
+    copies = ", ".join(_copy_words(counted)) or "no commit so far"
     if member.phase is Phase.AWAY:
         return f"{member.name} is away: {member.reason}"
     if member.vitals in _ILL:
@@ -173,7 +176,7 @@ def details(member: MemberReport) -> list[str]:
     if newest is not None:
         lines.append(f"  a commit has {size(newest.bytes)}, its slots take {size(member.slot_bytes)}")
     if member.holder:
-        state = "has a whole copy" if member.owner_state is OwnerState.BONDED else "is to hold a copy"
+        state = _HOLDERS.get(member.owner_state, "is to hold a copy")
         lines.append(f"  {member.holder} {state}; {_GUARDS[member.guard]}")
     if member.supervised:
         left = "" if member.restarts_left is None else f", {amount(member.restarts_left, 'restart')} left"
