@@ -15,7 +15,7 @@ from goldthread.wire.leases import LEASE_BYTES_MOST, Lease, decode_lease, encode
 
 IRUKA = KeeperId("1" * 32)
 KAKASHI = KeeperId("2" * 32)
-LEASE = Lease(MemberName("walk"), IRUKA, Epoch(3), KAKASHI, 41, seconds(1.5))
+LEASE = Lease(MemberName("walk"), IRUKA, Epoch(3), KAKASHI, None, 41, seconds(1.5))
 
 
 def test_a_lease_can_be_read_by_people() -> None:
