@@ -28,6 +28,11 @@ LIMITS: dict[str, tuple[str, str, float]] = {
     "restore, mapped": ("ms", "ms", 10.0),
     "commit, 1 MiB each 10 ms": ("ratio", "of the step", 0.02),
     "commit, 16 MiB each 100 ms": ("ratio", "of the step", 0.02),
+    "held, all changed": ("ratio", "T", 2.2),
+    "held, 1 % changed": ("ratio", "T", 0.15),
+    "held, five back to back": ("ratio", "T", 2.5),
+    "restore from the partner": ("ratio", "T", 2.5),
+    "16 MiB each 100 ms, streamed": ("ratio", "of the step", 0.04),
     "restart beyond imports": ("ms", "ms", 50.0),
     "keeper at rest": ("percent_of_a_core", "% of a core", 0.5),
     "keeper's own memory": ("own_mib", "MiB", 60.0),
@@ -50,7 +55,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     load = os.getloadavg()[0]
-    found = {**rows_of("datapath.py", "--mib", str(given.mib)), **rows_of("keeping.py")}
+    size = ("--mib", str(given.mib))
+    found = {**rows_of("datapath.py", *size), **rows_of("bond.py", *size), **rows_of("keeping.py")}
     found["keeper's own memory"] = found["keeper at rest"]
     if given.json:
         print(json.dumps({"mib": given.mib, "cores": os.cpu_count(), "load": load, "rows": found}, indent=1))
@@ -59,7 +65,8 @@ def main() -> None:
         f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()},"
     )
     print(
-        f"load before: {load:.1f}; M: a warm memcpy of the same bytes in the same run; large state: {given.mib} MiB\n"
+        f"load before: {load:.1f}; large state: {given.mib} MiB; in the same run, for the same bytes:\n"
+        "M: a warm memcpy, T: one plain loopback connection\n"
     )
     for name, (fact, unit, limit) in LIMITS.items():
         value = found[name][fact]

@@ -8,7 +8,8 @@ was, with large buffers; it is measured between the commits, since what else the
 
 *Held*: from the start of `commit(wait="held")` to its return. *Back to back*: five commits, and the time from the
 seal of the last until the program knows that it is held. *Restore*: from the call of the partner until every byte is
-checked and lies in arrays that the program had.
+checked and lies in arrays that the program had. *Streamed*: the loop of `datapath.py` with a partner; how much of a
+step the commits and their way to the partner cost, on the same cores.
 """
 
 from __future__ import annotations
@@ -162,6 +163,14 @@ def told(home: Home, *words: str) -> str:
     return subprocess.run(command, env=surroundings, stdout=subprocess.PIPE, check=True, text=True).stdout
 
 
+def loop(home: Home) -> Facts:
+    """What commits and their way to the partner add to a loop, by the same steps without commits."""
+    command = [sys.executable, str(Path(__file__).with_name("datapath.py")), "--loop", "16", "100"]
+    surroundings = {**os.environ, "GOLDTHREAD_HOME": str(home.path)}
+    facts: Facts = json.loads(subprocess.run(command, env=surroundings, stdout=subprocess.PIPE, check=True).stdout)
+    return facts
+
+
 def measure(mib: int) -> dict[str, Facts]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         iruka, kakashi = Home(Path(folder) / "iruka"), Home(Path(folder) / "kakashi")
@@ -183,6 +192,7 @@ def measure(mib: int) -> dict[str, Facts]:
             found["restore from the partner"] = restore(iruka, partner, f"127.0.0.1:{port}", newest, mib)
             program.stdin.close()
             program.wait()
+            found["16 MiB each 100 ms, streamed"] = loop(iruka)
         finally:
             for home in (iruka, kakashi):
                 told(home, "keeper", "stop", "--stop-members")
@@ -206,7 +216,8 @@ def main() -> None:
             print(json.dumps({"mib": given.mib, "cores": os.cpu_count(), "rows": found}, indent=1))
             return
         for name, facts in found.items():
-            print(f"{name:32} {facts['ms']:9.2f} ms   T {facts['tcp_ms']:8.2f} ms   ratio {facts['ratio']:.3f}")
+            limit = f"T {facts['tcp_ms']:8.2f} ms" if "tcp_ms" in facts else "of the step"
+            print(f"{name:32} {facts['ms']:9.2f} ms   {limit:13}   ratio {facts['ratio']:.3f}")
 
 
 if __name__ == "__main__":
