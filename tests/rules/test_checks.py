@@ -10,7 +10,7 @@ from goldthread.policy import Policy
 from goldthread.report import AlarmLevel
 from goldthread.rules.bond_events import CopyMended, Patch
 from goldthread.rules.bond_orders import MendCopy
-from goldthread.rules.checks import check_if_due, take_check, take_mended
+from goldthread.rules.checks import check_if_due, check_next, take_check, take_mended
 from goldthread.rules.choice import Choice
 from goldthread.rules.events import Copy, CopyChecked
 from goldthread.rules.member import Member, new_record
@@ -101,7 +101,7 @@ def new_member() -> Member:
 def test_damage_is_mended_from_every_copy_that_is_known() -> None:
     """The one in memory first; then the holder's and the deposit, and never those of another commit."""
     member, sealed = new_member(), copy(2, Level.SEALED)
-    check_if_due(member)
+    check_next(member)
     take_check(member, CopyChecked(WALK, sealed, False, "2 of 20 chunks are damaged"))
     text = "step 2 of life 1 of walk is damaged in memory: 2 of 20 chunks are damaged"
     deposit = Copy(sealed.commit, Level.DEPOSITED, 0)
@@ -132,7 +132,7 @@ def test_deposits_have_their_turn_and_a_damaged_one_counts_no_more() -> None:
     """One that was trimmed while it was to be read is nothing to speak of."""
     member, every = new_member(), Policy().check_every
     member.sealed = None
-    check_if_due(member)
+    check_next(member)
     assert member.out == []
     assert member.deadline() == every
     member.now = Instant(every)
@@ -149,6 +149,6 @@ def test_a_life_that_waits_for_its_copies_comes_first() -> None:
     """Nothing is read in the background while copies are chosen from."""
     member = new_member()
     member.choice = Choice(Epoch(0), None, None)
-    check_if_due(member)
+    check_next(member)
     assert member.out == []
     assert member.deadline() is None

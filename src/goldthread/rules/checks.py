@@ -9,11 +9,18 @@ from goldthread.rules.bond_orders import MendCopy
 from goldthread.rules.events import Copy
 from goldthread.rules.member import Member
 
-__all__ = ["check_if_due", "take_check", "take_mended"]
+__all__ = ["check_if_due", "check_next", "take_check", "take_mended"]
 
 
 def check_if_due(member: Member) -> None:
-    """Have the next copy read in the background, unless a life is waiting for copies to be read."""
+    due = member.rounds.deadline()
+    if due is not None and member.now >= due:
+        check_next(member)
+
+
+def check_next(member: Member) -> None:
+    """See which copies there are, and have one that is due read in the background, unless a life is waiting for
+    copies to be read."""
     if member.is_choosing:
         return
     copy = member.rounds.begin(_copies_at_rest(member), member.policy.check_every, member.now)

@@ -33,6 +33,7 @@ def on_listed(member: Member, event: events.CopiesListed) -> None:
         deposits.free_if_at_peace(member)
     else:
         deposits.deposit_if_due(member)
+    checks.check_next(member)
     wishes.forget_if_asked(member)
 
 

@@ -57,7 +57,7 @@ def on_sealed(member: Member, event: events.CommitSealed) -> None:
     if commit.sequence >= 2 and not member.freed:
         member.freed = True
         member.out.append(orders.FreeSlots(record.name, record.epoch))
-    checks.check_if_due(member)
+    checks.check_next(member)
     if not member.is_alive:
         member.deposits.press()
     deposits.deposit_if_due(member)
