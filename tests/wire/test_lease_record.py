@@ -25,6 +25,7 @@ def test_a_lease_can_be_read_by_people() -> None:
         "origin": IRUKA,
         "epoch": 3,
         "owner": KAKASHI,
+        "successor": None,
         "count": 41,
         "span": 1_500_000_000,
     }
@@ -39,7 +40,7 @@ def test_a_lease_can_be_read_by_people() -> None:
 def test_a_lease_comes_back_as_it_was_written(epoch: int, count: int, span: int, owner: str | None) -> None:
     """And fits into a register."""
     holder = None if owner is None else KeeperId(owner)
-    lease = Lease(MemberName("w" * 100), IRUKA, Epoch(epoch), holder, count, Span(span))
+    lease = Lease(MemberName("w" * 100), IRUKA, Epoch(epoch), holder, holder, count, Span(span))
     record = encode_lease(lease)
     assert decode_lease(record) == lease
     assert len(record) <= LEASE_BYTES_MOST

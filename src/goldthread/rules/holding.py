@@ -331,6 +331,11 @@ def _claim(bonds: Bonds, held: Held, partner: Partner) -> None:
         _say_once(bonds, held, f"{bonds.name_of(lease.successor)} has the newest copy of {record.member}")
         _read_lease(bonds, held)
         return
+    if lease is None and not (record.wanted or record.given_up):
+        # Its owner had a lease before it told of one: the store was emptied, or is another one.
+        _say_once(bonds, held, f"the lease store knows nothing of {record.member}: `goldthread takeover` decides")
+        _read_lease(bonds, held)
+        return
     margin = bonds.policy.clock_margin
     free = held.read_at if lease is None or lease.owner is None else Instant(held.read_at + lease.span + margin)
     if not record.given_up:

@@ -55,7 +55,7 @@ def decode_lease(record: bytes) -> Lease:
         member_name(lease.member)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, UsageError) as error:
         raise PartnerError(f"a lease could not be read: {printable(str(error))}") from error
-    for keeper in (lease.origin, lease.owner):
+    for keeper in (lease.origin, lease.owner, lease.successor):
         if keeper is not None:
             check_keeper_id(keeper)
     if not (0 <= lease.epoch <= _NUMBER_MOST and 0 <= lease.count <= _NUMBER_MOST and 0 < lease.span <= _NUMBER_MOST):
