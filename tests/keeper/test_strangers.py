@@ -207,18 +207,18 @@ def test_a_secret_is_not_guessed(iruka: StandIn, stranger: Keys) -> None:
 def lie(member: str, **changes: Any) -> bonds.Beat:
     """A beat whose facts name this member."""
     fact = bonds.OwnedFact(
-        MemberName(member),
-        KeeperId("0" * 32),
-        Epoch(1),
-        True,
-        Phase.RUNNING,
-        True,
-        Guard.NONE,
-        None,
-        5,
-        False,
-        False,
-        "",
+        member=MemberName(member),
+        origin=KeeperId("0" * 32),
+        epoch=Epoch(1),
+        begun=True,
+        phase=Phase.RUNNING,
+        hold=True,
+        guard=Guard.NONE,
+        newest=None,
+        bytes=5,
+        plea=False,
+        given_up=False,
+        bundle="",
     )
     facts = bonds.Facts(1, Terms(), "", "", 0, (msgspec.structs.replace(fact, **changes),), ())
     return bonds.Beat(1, facts)
