@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -98,20 +99,22 @@ class _Server:
 
 
 class Etcd(_Server):
-    """One member, with its data in a folder."""
+    """One member, with its data in a folder; on another host where it is told its address and the way to enter it."""
 
     lasts = True
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, host: str = "127.0.0.1", enter: Sequence[str] = ()) -> None:
         if shutil.which("etcd") is None:
             pytest.skip("needs etcd: apt-get install etcd-server")
         self._folder = folder
+        self._host = host
+        self._enter = enter
         self._port = 0
         super().__init__()
 
     @property
     def endpoint(self) -> str:
-        return f"127.0.0.1:{self._port}"
+        return f"{self._host}:{self._port}"
 
     def address(self, of: str) -> str:
         return f"etcd://{self.endpoint}/{of}"
@@ -119,9 +122,9 @@ class Etcd(_Server):
     def _start(self) -> subprocess.Popen[str]:
         for _ in range(_TRIES):
             port = self._port or free_port()
-            here, peer = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{free_port()}"
+            here, peer = f"http://{self._host}:{port}", f"http://127.0.0.1:{free_port()}"
             process = spawn(
-                "etcd", "--data-dir", str(self._folder), "--listen-client-urls", here, "--advertise-client-urls", here,
+                *self._enter, "etcd", "--data-dir", str(self._folder), "--listen-client-urls", here, "--advertise-client-urls", here,
                 "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster",
                 f"default={peer}",
             )  # fmt: skip

@@ -140,11 +140,11 @@ def wait_gone(pidfd: int) -> None:
     os.close(pidfd)
 
 
-def undisturbed(steps: int) -> str:
+def undisturbed(steps: int, size: int = 50_000) -> str:
     """What the walk's final digest must be: the same arithmetic, without goldthread."""
-    generator, x = np.random.default_rng(7), np.zeros(50_000)
+    generator, x = np.random.default_rng(7), np.zeros(size)
     for _ in range(steps):
-        x += generator.standard_normal(50_000)
+        x += generator.standard_normal(size)
     return digest({"x": x, "step": steps})
 
 

@@ -4,7 +4,9 @@
 
 It writes the digest of its final state to the file WALK_END. While the file WALK_HOLD names a step that it has reached,
 it waits there, beating. FAULT is what it does to itself, in the lives and at the
-step that the drill says by WALK_LIVES and WALK_STEP: raise, abort, eat (memory), spin.
+step that the drill says by WALK_LIVES and WALK_STEP: raise, abort, eat (memory), spin. WALK_SIZE is how many numbers
+walk, WALK_WAIT the level that each commit waits for. In the file WALK_LEDGER it writes where each life began, and each
+step for which `commit` returned (`ledger.py` reads it).
 """
 
 from __future__ import annotations
@@ -25,16 +27,29 @@ def main() -> None:
     fault = sys.argv[2] if len(sys.argv) > 2 else ""
     at = int(os.environ.get("WALK_STEP", "-1"))
     lives = os.environ.get("WALK_LIVES", "1").split(",")
+    size = int(os.environ.get("WALK_SIZE", "50000"))
+    level = os.environ.get("WALK_WAIT", "sealed")
     with goldthread.join("walk") as life:
-        state = life.restore({"step": 0, "x": np.zeros(50_000), "generator": np.random.default_rng(7)})
+        state = life.restore({"step": 0, "x": np.zeros(size), "generator": np.random.default_rng(7)})
+        note("begins", life, state["step"])
         while state["step"] < steps:
-            state["x"] += state["generator"].standard_normal(50_000)
+            state["x"] += state["generator"].standard_normal(size)
             state["step"] += 1
             if fault and state["step"] == at and ("all" in lives or str(life.epoch) in lives):
                 do(fault)
-            life.commit(state)
+            life.commit(state, wait=level)
+            note("passes", life, state["step"])
             hold(life, state["step"])
     Path(os.environ["WALK_END"]).write_text(digest(state))
+
+
+def note(what: str, life: goldthread.Life, step: int) -> None:
+    """Write a line that no other life's can come between."""
+    if "WALK_LEDGER" in os.environ:
+        host = Path(os.environ["GOLDTHREAD_HOME"]).name
+        ledger = os.open(os.environ["WALK_LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(ledger, f"{what} {host} {life.epoch} {step} {life.safe.held or 0}\n".encode())
+        os.close(ledger)
 
 
 def hold(life: goldthread.Life, step: int) -> None:
