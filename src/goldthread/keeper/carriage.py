@@ -329,13 +329,17 @@ class Carriage:
 
     def _bundle_arrived(self, connection: Connection, note: carrying.BundleArrivedNote, descriptors: list[int]) -> None:
         _check(connection)
-        try:
-            differences = self._keep_bundle(note.partner, note.member, note.digest, note.data)
-        except GoldthreadError as error:
+
+        def kept(differences: tuple[str, ...]) -> None:
+            connection.send(carrying.BundleTaken(note.ticket, differences, ""))
+            self._keeper.tell(BundleLanded(note.partner, note.member, note.digest))
+
+        def refused(error: BaseException) -> None:
             connection.send(carrying.BundleTaken(note.ticket, (), str(error)))
-            return
-        connection.send(carrying.BundleTaken(note.ticket, differences, ""))
-        self._keeper.tell(BundleLanded(note.partner, note.member, note.digest))
+
+        # Files are written and an interpreter is asked what it has: no beat is to wait for that.
+        keep = self._keep_bundle
+        self._keeper.loop.work(lambda: keep(note.partner, note.member, note.digest, note.data), kept, refused)
 
     def _bundle_carried(self, connection: Connection, note: carrying.BundleCarriedNote, descriptors: list[int]) -> None:
         _check(connection)
