@@ -1,0 +1,133 @@
+"""A pipe between two keepers' keys, over a real socket."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from OpenSSL import SSL
+
+from goldthread.errors import PartnerError, PartnerUnreachable
+from goldthread.keeper.keys import Keys, Partner
+from goldthread.keeper.pipe import Pipe, answer, call
+from goldthread.local import Home
+from goldthread.wire.stream import Chunks, Want
+
+
+def keys_of(folder: Path, *names: str) -> list[Keys]:
+    """Keepers that have pinned each other."""
+    keys = [Keys(Home(folder / name), name) for name in names]
+    for one in keys:
+        for other in keys:
+            if other is not one:
+                one.pin(Partner(other.me, other.name, (), (other.certificate,)))
+    return keys
+
+
+def pipes(mine: Keys, theirs: Keys) -> tuple[Pipe, Pipe]:
+    """The caller's end and the answerer's."""
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        ends: list[Pipe] = []
+        answering = threading.Thread(target=lambda: ends.append(answer(theirs, door.accept()[0])))
+        answering.start()
+        caller = call(mine, [f"127.0.0.1:{door.getsockname()[1]}"], theirs.me)
+        answering.join()
+    return caller, ends[0]
+
+
+@pytest.fixture
+def ends(tmp_path: Path) -> Iterator[tuple[Pipe, Pipe]]:
+    caller, answerer = pipes(*keys_of(tmp_path, "iruka", "kakashi"))
+    yield caller, answerer
+    caller.close()
+    answerer.close()
+
+
+@pytest.mark.parametrize("length", [0, 1, 16383, 16384, 16385, 1_000_003])
+def test_bytes_come_as_they_went(ends: tuple[Pipe, Pipe], length: int) -> None:
+    """Message and bulk, whatever the length, in one piece or several."""
+    caller, answerer = ends
+    data = os.urandom(length)
+    sending = threading.Thread(
+        target=lambda: caller.send(Chunks(1, 2), [memoryview(data)[: length // 3], memoryview(data)[length // 3 :]])
+    )
+    sending.start()
+    assert answerer.wait(30)
+    assert answerer.receive() == (Chunks(1, 2), length)
+    assert bytes(answerer.read(length)) == data
+    sending.join()
+
+
+def test_bytes_come_also_by_the_book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where pyOpenSSL hides its engine, its own call is used."""
+    monkeypatch.setattr("goldthread.keeper.pipe.Binding", object())
+    caller, answerer = pipes(*keys_of(tmp_path, "iruka", "kakashi"))
+    data = os.urandom(300_001)
+    sending = threading.Thread(target=lambda: caller.send(Chunks(0, 1), [memoryview(data)]))
+    sending.start()
+    assert answerer.receive() == (Chunks(0, 1), len(data))
+    assert bytes(answerer.read(len(data))) == data
+    sending.join()
+    caller.close()
+    answerer.close()
+
+
+def test_who_says_nothing_is_not_taken_for_gone(ends: tuple[Pipe, Pipe]) -> None:
+    """An idle connection stays good, and says so."""
+    caller, answerer = ends
+    assert not answerer.wait(0.01)
+    caller.send(Chunks(0, 1))
+    assert answerer.wait(30)
+    assert answerer.receive() == (Chunks(0, 1), 0)
+
+
+def test_an_end_is_said(ends: tuple[Pipe, Pipe]) -> None:
+    """In the midst of a frame or between two: the partner cannot be reached any more."""
+    caller, answerer = ends
+    caller.cut()
+    with pytest.raises(PartnerUnreachable):
+        answerer.receive()
+    with pytest.raises(PartnerUnreachable):
+        caller.receive()
+
+
+def test_bytes_that_are_no_record_end_the_pipe(ends: tuple[Pipe, Pipe]) -> None:
+    """Somebody on the way changed them: nothing of it is believed."""
+    caller, answerer = ends
+    os.write(caller._stream.fileno(), b"\x17\x03\x03\x00\x20" + os.urandom(32))
+    with pytest.raises(PartnerError):
+        answerer.receive()
+
+
+def test_a_word_of_the_other_side_is_refused(ends: tuple[Pipe, Pipe]) -> None:
+    """A caller does not answer."""
+    caller, answerer = ends
+    caller.send(Want(()))
+    with pytest.raises(PartnerError, match="could not be read"):
+        answerer.receive()
+
+
+def test_another_keeper_at_the_address_is_not_taken_for_the_partner(tmp_path: Path) -> None:
+    """Also where it is a partner too."""
+    iruka, kakashi, shino = keys_of(tmp_path, "iruka", "kakashi", "shino")
+    with socket.create_server(("127.0.0.1", 0)) as door:
+
+        def serve() -> None:
+            with pytest.raises(PartnerUnreachable):
+                answer(shino, door.accept()[0]).receive()
+
+        serving = threading.Thread(target=serve)
+        serving.start()
+        with pytest.raises(PartnerError, match="another keeper"):
+            call(iruka, [f"127.0.0.1:{door.getsockname()[1]}"], kakashi.me)
+        serving.join()
+
+
+def test_the_engine_is_where_it_is_sought(ends: tuple[Pipe, Pipe]) -> None:
+    """A new pyOpenSSL that moves it costs speed: then this fails, and nothing else."""
+    assert isinstance(ends[0]._tls, SSL.Connection)
+    assert ends[0]._take.__name__ == "straight"
