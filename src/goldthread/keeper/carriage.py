@@ -291,6 +291,9 @@ class Carriage:
     def _damaged(self, connection: Connection, note: carrying.CopyDamagedNote, descriptors: list[int]) -> None:
         _check(connection)
         self._keeper.tell(CopiesGone(note.place.partner, note.place.member, note.text))
+        for place in self._places(note.place.partner, note.place.member):
+            if place != note.place:  # An older commit, and better than none.
+                self._tell_landed(place)
 
     def _tell_landed(self, place: carrying.HeldPlace) -> None:
         """A slot that a carrier brought from before this keeper: what is whole in it counts."""
