@@ -52,8 +52,7 @@ def _owned(bonds: Bonds, member: Member, partner: Partner) -> OwnedFact | None:
         owned is not None and owned.origin == record.origin
     )
     if record.phase is Phase.AWAY:
-        # The lease store said that the partner owns it. Where the partner does not know, it may.
-        if not is_holder or (owned is not None and owned.epoch >= record.epoch):
+        if not is_holder:  # The lease store said that the partner owns it, and the partner has not said so yet.
             return None
     elif not is_holder and partner.id not in record.claimants and not knows_it:
         return None

@@ -16,6 +16,7 @@ from goldthread.names import CommitId, Epoch, Instant
 from goldthread.report import AlarmLevel, Contact, Guard, HolderState, Phase
 from goldthread.rules import bond_events, bond_orders, orders, takeover
 from goldthread.rules.bond_orders import HeldRecord
+from goldthread.rules.member import Member
 from goldthread.rules.partner import Partner
 from goldthread.terms import Consent
 from goldthread.wire.bonds import OwnedFact
@@ -76,15 +77,13 @@ def hear(bonds: Bonds, partner: Partner, fact: OwnedFact) -> None:
             partner.refused[fact.member] = reason
         return
     if own is not None and own.record.phase not in _ELSEWHERE:
-        if not fact.begun:
+        if not fact.begun or fact.phase is Phase.AWAY:
             return
         bonds.meet_newer(own, partner, fact.epoch)
+    if own is not None and own.record.phase is Phase.AWAY and fact.phase is not Phase.AWAY:
+        _hear_of_owner(own, partner, fact)
     if held is not None and fact.epoch < held.record.epoch:
         return
-    if own is not None and own.record.phase is Phase.AWAY and fact.epoch > own.record.epoch:
-        own.persist(
-            epoch=fact.epoch, started=fact.epoch, reason=f"life {fact.epoch} of {fact.member} is {partner.name}'s"
-        )
     if not fact.hold:
         if held is not None and held.record.state is not HolderState.CLAIMING:
             drop(bonds, held)
@@ -92,6 +91,18 @@ def hear(bonds: Bonds, partner: Partner, fact: OwnedFact) -> None:
     if held is None:
         held = _invite(bonds, partner, fact)
     _learn(bonds, held, fact)
+
+
+def _hear_of_owner(own: Member, partner: Partner, fact: OwnedFact) -> None:
+    """A member that went away from here is the partner's, by its own word: it need not be told so any more."""
+    changes: dict[str, Any] = {}
+    if fact.epoch > own.record.epoch:
+        reason = f"life {fact.epoch} of {fact.member} is {partner.name}'s"
+        changes = {"epoch": fact.epoch, "started": fact.epoch, "reason": reason}
+    if own.record.holder == partner.id and fact.epoch >= own.record.epoch:
+        changes["holder"] = None
+    if changes:
+        own.persist(**changes)
 
 
 def _why_not(bonds: Bonds, partner: Partner, fact: OwnedFact) -> str:
