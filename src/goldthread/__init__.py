@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         NoRoom,
         NothingToRestore,
         OtherVersion,
+        PartnerUnreachable,
         UsageError,
     )
     from goldthread.names import CommitId
@@ -50,6 +51,7 @@ __all__ = [
     "NoRoom",
     "NothingToRestore",
     "OtherVersion",
+    "PartnerUnreachable",
     "RestoreWarning",
     "Safe",
     "UnsealedWarning",
