@@ -220,7 +220,7 @@ def lie(member: str, **changes: Any) -> bonds.Beat:
         given_up=False,
         bundle="",
     )
-    facts = bonds.Facts(1, Terms(), "", "", 0, (msgspec.structs.replace(fact, **changes),), ())
+    facts = bonds.Facts(1, Terms(), "", "", 0, (msgspec.structs.replace(fact, **changes),), (), ())
     return bonds.Beat(1, facts)
 
 
@@ -305,7 +305,7 @@ def test_long_facts_travel(iruka: StandIn, kakashi: StandIn) -> None:
         bonds.HeldFact(MemberName(f"member-{number}"), iruka.me, Epoch(1), None, "", "x" * 200)
         for number in range(9_000)
     )
-    facts = bonds.Facts(1, Terms(), "", "", 0, (), held)
+    facts = bonds.Facts(1, Terms(), "", "", 0, (), held, ())
     iruka.beat(kakashi.me, 1, facts)
     assert kakashi.expect(BeatHeard) == BeatHeard(iruka.me, 1, facts)
 
@@ -317,7 +317,7 @@ def test_a_partner_that_does_not_read_is_let_go(iruka: StandIn, kakashi: StandIn
         bonds.HeldFact(MemberName(f"member-{number}"), iruka.me, Epoch(1), None, "", "x" * 4000)
         for number in range(900)
     )
-    facts = bonds.Facts(1, Terms(), "", "", 0, (), held)
+    facts = bonds.Facts(1, Terms(), "", "", 0, (), held, ())
 
     def speak_on() -> None:
         for number in range(8):

@@ -294,7 +294,7 @@ def test_an_older_life_of_a_partner_is_not_heard() -> None:
     assert pair.kakashi.machine is not None
     view = next(one for one in pair.kakashi.machine.bond_views())
     old = msgspec.structs.replace(view.owned[0], epoch=Epoch(0), hold=False)
-    facts = Facts(99, Terms(), "", "store", 1 << 30, (old,), ())
+    facts = Facts(99, Terms(), "", "store", 1 << 30, (old,), (), ())
     pair.kakashi.tell(bond_events.BeatHeard(IRUKA, 10_000, facts))
     assert pair.kakashi.helds[IRUKA, WALK].epoch == held.epoch
 

@@ -28,7 +28,8 @@ WALK = MemberName("walk")
 COMMIT = CommitId(Epoch(1), Step(5), 5)
 OWNED = bonds.OwnedFact(WALK, ME, Epoch(1), True, Phase.RUNNING, True, Guard.LEASE, COMMIT, 1 << 30, False, False, "ab")
 HELD = bonds.HeldFact(WALK, ME, Epoch(1), COMMIT, "ab", "")
-FACTS = bonds.Facts(3, Terms(), "rack 1", "", 1 << 30, (OWNED,), (HELD,))
+YIELDED = bonds.YieldedFact(WALK, ME, Epoch(4))
+FACTS = bonds.Facts(3, Terms(), "rack 1", "", 1 << 30, (OWNED,), (HELD,), (YIELDED,))
 GREETING = bonds.Greeting(1, 1, "0.1.0", ME, "iruka", ("192.0.2.7:7070", "[::1]:7070"), 4711)
 SECRET = bonds.AcceptInvitation(bytes(16), Terms())
 SPOKEN: list[Any] = [
@@ -106,6 +107,9 @@ def facts(**changes: Any) -> bonds.Beat:
         facts(held=(changed(HELD, commit=CommitId(Epoch(1), Step(1), -1)),)),
         facts(held=(changed(HELD, refused="\x1b"),)),
         facts(held=tuple(changed(HELD, member=MemberName(f"m{number}")) for number in range(10_001))),
+        facts(yielded=(YIELDED, YIELDED)),
+        facts(yielded=(changed(YIELDED, origin=KeeperId("")),)),
+        facts(yielded=(changed(YIELDED, epoch=Epoch(-4)),)),
         bonds.BeatAnswer(1, -1, Span(1), ()),
         bonds.BeatAnswer(1, 1, Span(-1), ()),
         bonds.BeatAnswer(1, 1, Span(1), (MemberName("a/b"),)),

@@ -37,7 +37,7 @@ class BondHands:
         self._keeper = keeper
         self._tenancy = tenancy
         self.links = Links(keeper, keeper.keys, settings)
-        self.carriage = Carriage(keeper, self._keep_bundle)
+        self.carriage = Carriage(keeper, self._keep_bundle, self.links.host)
         self._carrier_port = 0
         mender = Mender(keeper, self.carriage, self._name_of)
         self.do: dict[type[Any], Callable[[Any], None]] = {

@@ -63,6 +63,11 @@ class Links:
         self._renewed: set[KeeperId] = set()
         self._awaiting_renewal: list[tuple[Callable[[], None], Callable[[GoldthreadError], None]]] = []
 
+    @property
+    def host(self) -> str:
+        """At which this keeper listens; empty: at all of this machine's."""
+        return self._known.host
+
     def open(self) -> None:
         """Listen for the partners that are pinned, and dial them. Does nothing where there is none."""
         for path in self._keys.damaged():

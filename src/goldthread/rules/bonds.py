@@ -6,7 +6,7 @@ Here events between keepers find the member, the held member or the partner that
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -17,15 +17,13 @@ from goldthread.rules import bond_orders, holding, orders, owning
 from goldthread.rules.bedside import Help, Offer, choose_helper
 from goldthread.rules.bond_orders import BondRecord, HeldRecord
 from goldthread.rules.facts import facts_for, shape_of
-from goldthread.rules.holding import Held
+from goldthread.rules.held import SLOTS_HELD, Held
 from goldthread.rules.member import Member
 from goldthread.rules.partner import BondView, Partner
 from goldthread.rules.placement import Candidate, rank_holders
 from goldthread.terms import Consent, Terms, WithoutLeaseStore
 
 __all__ = ["Bonds"]
-
-_SLOTS_HELD: Final = 2
 
 
 class Bonds:
@@ -176,7 +174,7 @@ class Bonds:
 
     @staticmethod
     def bytes_to_hold(member: Member) -> int:
-        return 0 if member.sealed is None else _SLOTS_HELD * member.sealed.bytes
+        return 0 if member.sealed is None else SLOTS_HELD * member.sealed.bytes
 
     def guard_for(self, partner: Partner) -> Guard:
         """What keeps two lives apart where this partner holds a member."""
@@ -193,7 +191,7 @@ class Bonds:
         if partner.record.ended and not partner.record.mine.emergency:
             return 0
         taken = sum(
-            _SLOTS_HELD * held.record.bytes
+            SLOTS_HELD * held.record.bytes
             for (owner, name), held in self.helds.items()
             if owner == partner.id and name != but
         )

@@ -10,7 +10,7 @@ from goldthread.names import CommitId, Step
 from goldthread.report import Guard, OwnerState, Phase
 from goldthread.rules.member import Member
 from goldthread.rules.partner import Partner
-from goldthread.wire.bonds import Facts, HeldFact, OwnedFact
+from goldthread.wire.bonds import Facts, HeldFact, OwnedFact, YieldedFact
 
 if TYPE_CHECKING:
     from goldthread.rules.bonds import Bonds
@@ -29,6 +29,7 @@ def facts_for(bonds: Bonds, partner: Partner, version: int) -> Facts:
         room=bonds.room_for(partner),
         owned=tuple(fact for fact in owned if fact is not None),
         held=_held(bonds, partner),
+        yielded=_yielded(bonds, partner),
     )
 
 
@@ -44,19 +45,12 @@ def shape_of(facts: Facts) -> Facts:
 def _owned(bonds: Bonds, member: Member, partner: Partner) -> OwnedFact | None:
     """What the partner must know of a member: one that it holds, is to hold, or believes to know."""
     record = member.record
-    if record.phase is Phase.ABSENT:
+    if record.phase in (Phase.ABSENT, Phase.AWAY):
         return None
     is_holder = record.holder == partner.id
-    held, owned = partner.holds(record.name), partner.owns(record.name)
-    knows_it = (held is not None and held.origin == record.origin) or (
-        owned is not None and owned.origin == record.origin
-    )
-    if record.phase is Phase.AWAY:
-        if not is_holder:  # The lease store said that the partner owns it, and the partner has not said so yet.
-            return None
-    elif not is_holder and partner.id not in record.claimants and not knows_it:
+    if not is_holder and partner.id not in record.claimants and record.name not in partner.mentioned:
         return None
-    given_up = (record.given_up or record.phase is Phase.AWAY) and is_holder
+    given_up = record.given_up and is_holder
     sealed = member.sealed
     return OwnedFact(
         member=record.name,
@@ -77,8 +71,6 @@ def _owned(bonds: Bonds, member: Member, partner: Partner) -> OwnedFact | None:
 def _guard(bonds: Bonds, member: Member, partner: Partner) -> Guard:
     """What this partner is told; only who is counted as a claimant is told of a guard."""
     record = member.record
-    if record.phase is Phase.AWAY:
-        return Guard.LEASE if bonds.lease_store else Guard.NONE
     is_claimant = record.holder == partner.id and partner.id in record.claimants
     return record.guard if is_claimant and (record.guard is not Guard.LEASE or bonds.lease_store) else Guard.NONE
 
@@ -86,7 +78,7 @@ def _guard(bonds: Bonds, member: Member, partner: Partner) -> Guard:
 def _is_needed(member: Member, partner: Partner) -> bool:
     """Whether a former holder has what the present one has not yet."""
     fact, record = partner.holds(member.record.name), member.record
-    if fact is None or fact.commit is None or fact.origin != record.origin or record.phase is Phase.AWAY:
+    if fact is None or fact.commit is None or fact.origin != record.origin:
         return False
     return record.held is None or record.held < fact.commit
 
@@ -98,6 +90,11 @@ def _newest(member: Member) -> CommitId | None:
 def _rounded(size: int) -> int:
     """To the next megabyte, so that a state that breathes makes no news."""
     return -(-size // 2**20) * 2**20
+
+
+def _yielded(bonds: Bonds, partner: Partner) -> tuple[YieldedFact, ...]:
+    away = (member.record for _, member in sorted(bonds.members.items()) if member.record.phase is Phase.AWAY)
+    return tuple(YieldedFact(one.name, one.origin, one.epoch) for one in away if one.holder == partner.id)
 
 
 def _held(bonds: Bonds, partner: Partner) -> tuple[HeldFact, ...]:

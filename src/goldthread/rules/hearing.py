@@ -12,6 +12,7 @@ from goldthread.report import AlarmLevel, Contact, Phase
 from goldthread.rules import (
     bond_events,
     bond_orders,
+    claiming,
     elsewhere,
     holding,
     inventory,
@@ -22,7 +23,7 @@ from goldthread.rules import (
 )
 from goldthread.rules.bond_orders import BondRecord
 from goldthread.rules.bonds import Bonds
-from goldthread.rules.holding import Held
+from goldthread.rules.held import Held
 from goldthread.rules.member import Member
 from goldthread.rules.partner import Partner
 
@@ -144,6 +145,7 @@ def on_heard(bonds: Bonds, event: bond_events.BeatHeard) -> None:
     facts = event.facts
     if facts is not None and (partner.facts is None or facts.version >= partner.facts.version):
         partner.facts = facts
+        partner.mentioned.update([fact.member for fact in facts.owned] + [fact.member for fact in facts.held])
         if facts.terms != partner.record.theirs:
             partner.record = msgspec.structs.replace(partner.record, theirs=facts.terms)
             bonds.out.append(orders.Persist(partner.record))
@@ -152,6 +154,8 @@ def on_heard(bonds: Bonds, event: bond_events.BeatHeard) -> None:
             if own is not None:
                 bonds.set_time(own)
             holding.hear(bonds, partner, fact)
+        for yielded in facts.yielded:
+            holding.hear_yielded(bonds, partner, yielded)
     seen = 0 if partner.facts is None else partner.facts.version
     promised = holding.promised(bonds, partner)
     if promised:
@@ -185,7 +189,7 @@ def on_lease(bonds: Bonds, event: Any) -> None:
         return
     for held in list(bonds.helds.values()):
         if held.record.member == event.member and held.ask == event.ask:
-            getattr(holding, verb)(bonds, held, event)
+            getattr(claiming, verb)(bonds, held, event)
 
 
 def on_owned(bonds: Bonds, event: Any) -> None:

@@ -12,55 +12,23 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from goldthread.names import CommitId, Epoch, Instant
+from goldthread.names import CommitId, Epoch
 from goldthread.report import AlarmLevel, Contact, Guard, HolderState, Phase
-from goldthread.rules import bond_events, bond_orders, orders, takeover
+from goldthread.rules import bond_events, bond_orders, claiming, orders, takeover
 from goldthread.rules.bond_orders import HeldRecord
+from goldthread.rules.held import SLOTS_HELD, Held, move, say_once
 from goldthread.rules.member import Member
 from goldthread.rules.partner import Partner
 from goldthread.terms import Consent
-from goldthread.wire.bonds import OwnedFact
-from goldthread.wire.leases import Lease
+from goldthread.wire.bonds import OwnedFact, YieldedFact
 
 if TYPE_CHECKING:
     from goldthread.rules.bonds import Bonds
 
-__all__ = ["Held", "consider", "drop", "hear", "on_found", "on_gone", "on_granted", "on_landed", "on_unknown"]
+__all__ = ["consider", "drop", "hear", "hear_yielded", "on_gone", "on_landed", "promised"]
 
-_SLOTS_HELD: Final = 2
-_AT_WORK: Final = (HolderState.DOUBTING, HolderState.CLAIMING)
 _ELSEWHERE: Final = frozenset({Phase.ABSENT, Phase.AWAY})
 """What this keeper knows of a member that is another's, or nobody's."""
-
-
-class Held:
-    """What is known of one member that is held."""
-
-    __slots__ = (
-        "allowed", "ask", "asked_at", "claim", "doubted_at", "due", "is_sure", "lease", "read_at", "record", "said",
-        "ticket", "version",
-    )  # fmt: skip
-
-    def __init__(self, record: HeldRecord) -> None:
-        self.record = record
-        self.is_sure = True
-        """Whether the copy is known to be here; after the death of a keeper its carrier tells."""
-        self.allowed: tuple[Epoch, int] | None = None
-        """What the carrier was told to let in."""
-        self.doubted_at: Instant | None = None
-        self.ticket: int | None = None
-        """Of the person who wants it taken over."""
-        self.said = ""
-        """The alarm that was raised last: why it is not taken over."""
-        self.ask: int | None = None
-        self.asked_at = Instant(0)
-        self.due = Instant(0)
-        self.read_at: Instant | None = None
-        """When the lease was first seen as it stands."""
-        self.lease: Lease | None = None
-        self.version: str | None = None
-        self.claim: Lease | None = None
-        """What is being written in place of it."""
 
 
 # What the owner says
@@ -77,10 +45,10 @@ def hear(bonds: Bonds, partner: Partner, fact: OwnedFact) -> None:
             partner.refused[fact.member] = reason
         return
     if own is not None and own.record.phase not in _ELSEWHERE:
-        if not fact.begun or fact.phase is Phase.AWAY:
+        if not fact.begun:
             return
         bonds.meet_newer(own, partner, fact.epoch)
-    if own is not None and own.record.phase is Phase.AWAY and fact.phase is not Phase.AWAY:
+    if own is not None and own.record.phase is Phase.AWAY:
         _hear_of_owner(own, partner, fact)
     if held is not None and fact.epoch < held.record.epoch:
         return
@@ -95,14 +63,20 @@ def hear(bonds: Bonds, partner: Partner, fact: OwnedFact) -> None:
 
 def _hear_of_owner(own: Member, partner: Partner, fact: OwnedFact) -> None:
     """A member that went away from here is the partner's, by its own word: it need not be told so any more."""
-    changes: dict[str, Any] = {}
-    if fact.epoch > own.record.epoch:
+    record, is_said = own.record, own.record.holder == partner.id
+    if fact.epoch > record.epoch or (fact.epoch == record.epoch and is_said):
         reason = f"life {fact.epoch} of {fact.member} is {partner.name}'s"
-        changes = {"epoch": fact.epoch, "started": fact.epoch, "reason": reason}
-    if own.record.holder == partner.id and fact.epoch >= own.record.epoch:
-        changes["holder"] = None
-    if changes:
-        own.persist(**changes)
+        holder = None if is_said else record.holder
+        own.persist(epoch=fact.epoch, started=fact.epoch, reason=reason, holder=holder)
+
+
+def hear_yielded(bonds: Bonds, partner: Partner, fact: YieldedFact) -> None:
+    """The partner says that the newest life of a member is this keeper's, by the lease store. Then it may begin."""
+    held = bonds.helds.get((partner.id, fact.member))
+    if held is None or held.record.origin != fact.origin or fact.epoch <= held.record.epoch or held.record.given_up:
+        return
+    held.record = msgspec.structs.replace(held.record, given_up=True, guard=Guard.LEASE)
+    bonds.out.append(orders.Persist(held.record))
 
 
 def _why_not(bonds: Bonds, partner: Partner, fact: OwnedFact) -> str:
@@ -117,11 +91,11 @@ def _why_not(bonds: Bonds, partner: Partner, fact: OwnedFact) -> str:
             continue
         if other.record.origin != fact.origin:
             return f"another member named {fact.member} is held here for {bonds.name_of(holder_for)}"
-        if other.record.epoch > fact.epoch:
+        if other.record.epoch >= fact.epoch:
             return f"life {other.record.epoch} of {fact.member} is {bonds.name_of(holder_for)}'s, by what is known here"
     room = bonds.room_for(partner, but=fact.member)
-    if fact.hold and _SLOTS_HELD * fact.bytes > room:
-        needed, lent = _SLOTS_HELD * fact.bytes / 2**20, room / 2**20
+    if fact.hold and SLOTS_HELD * fact.bytes > room:
+        needed, lent = SLOTS_HELD * fact.bytes / 2**20, room / 2**20
         return f"its copies need {needed:.1f} MiB, and {lent:.1f} MiB of what the terms lend are left"
     return ""
 
@@ -170,7 +144,7 @@ def _learn(bonds: Bonds, held: Held, fact: OwnedFact) -> None:
     is_news = msgspec.structs.replace(before, newest=known, bytes=fact.bytes) != after
     if is_news:
         bonds.out.append(orders.Persist(after))
-    most = bonds.room_for(bonds.partners[before.partner], but=fact.member) // _SLOTS_HELD
+    most = bonds.room_for(bonds.partners[before.partner], but=fact.member) // SLOTS_HELD
     _allow(bonds, held, most)
 
 
@@ -208,7 +182,7 @@ def on_landed(bonds: Bonds, held: Held, event: bond_events.CopyLanded) -> None:
         bonds.out.append(orders.Persist(held.record))
         _let_older_go(bonds, held, commit)
     if record.state in (HolderState.INVITED, HolderState.SYNCING):
-        _move(bonds, held, HolderState.BONDED, f"{commit} is whole here")
+        move(bonds, held, HolderState.BONDED, f"{commit} is whole here")
 
 
 def _let_older_go(bonds: Bonds, held: Held, commit: CommitId) -> None:
@@ -227,10 +201,10 @@ def on_gone(bonds: Bonds, held: Held, event: bond_events.CopiesGone) -> None:
     held.allowed, held.is_sure = None, True
     bonds.out.append(orders.Persist(held.record))
     partner = bonds.partners[held.record.partner]
-    _allow(bonds, held, bonds.room_for(partner, but=held.record.member) // _SLOTS_HELD)
+    _allow(bonds, held, bonds.room_for(partner, but=held.record.member) // SLOTS_HELD)
     bonds.alarm(AlarmLevel.WARNING, f"the copy of {held.record.member} that is held here is lost: {event.text}")
     if held.record.state is HolderState.BONDED:
-        _move(bonds, held, HolderState.SYNCING, event.text)
+        move(bonds, held, HolderState.SYNCING, event.text)
 
 
 # Doubt
@@ -243,7 +217,7 @@ def consider(bonds: Bonds, held: Held) -> None:
     contact = partner.contact(bonds.awake)
     is_lost = contact is Contact.SILENT and partner.record.ending is False
     if record.state is HolderState.CLAIMING:
-        _read_lease(bonds, held)  # Where no answer comes, the register tells how it went.
+        claiming.read_lease(bonds, held)  # Where no answer comes, the register tells how it went.
         return
     if not (is_lost or record.given_up or record.wanted):
         _calm(bonds, held, partner, contact)
@@ -256,13 +230,13 @@ def consider(bonds: Bonds, held: Held) -> None:
         else:
             reason = "a person wants it taken over"
         held.doubted_at, held.said = bonds.now, ""
-        _move(bonds, held, HolderState.DOUBTING, reason)
+        move(bonds, held, HolderState.DOUBTING, reason)
     hindrance = _hindrance(bonds, held, partner, is_lost)
     if hindrance:
-        _say_once(bonds, held, hindrance)
+        say_once(bonds, held, hindrance)
         return
     if record.guard is Guard.LEASE and bonds.lease_store:
-        _claim(bonds, held, partner)
+        claiming.claim(bonds, held, partner)
     elif record.given_up or record.wanted or bonds.now >= partner.promise_until + bonds.policy.clock_margin:
         takeover.take_over(bonds, held, Epoch(record.epoch + 1))
 
@@ -273,10 +247,10 @@ def _calm(bonds: Bonds, held: Held, partner: Partner, contact: Contact) -> None:
     if record.state is HolderState.DOUBTING:
         held.read_at = None
         state = HolderState.BONDED if record.commit is not None else HolderState.SYNCING
-        _move(bonds, held, state, f"{partner.name} is heard again")
+        move(bonds, held, state, f"{partner.name} is heard again")
     is_odd = contact is not Contact.FRESH or not partner.is_up
     if record.guard is Guard.LEASE and bonds.lease_store and is_odd and record.commit is not None:
-        _read_lease(bonds, held)
+        claiming.read_lease(bonds, held)
 
 
 def _hindrance(bonds: Bonds, held: Held, partner: Partner, is_lost: bool) -> str:
@@ -302,91 +276,6 @@ def _hindrance(bonds: Bonds, held: Held, partner: Partner, is_lost: bool) -> str
     if record.guard is Guard.LEASE and not bonds.lease_store:
         return f"{name} is guarded by a lease, and no lease store is configured here"
     return ""
-
-
-def _say_once(bonds: Bonds, held: Held, text: str) -> None:
-    if held.said != text:
-        held.said = text
-        bonds.alarm(AlarmLevel.CRITICAL, f"{held.record.member} of {bonds.name_of(held.record.partner)}: {text}")
-
-
-def _move(bonds: Bonds, held: Held, state: HolderState, reason: str) -> None:
-    held.record = msgspec.structs.replace(held.record, state=state, reason=reason)
-    bonds.out.append(orders.Persist(held.record))
-
-
-# The lease
-
-
-def _read_lease(bonds: Bonds, held: Held) -> None:
-    if held.ask is None and bonds.now >= held.due:
-        held.ask, held.asked_at = bonds.ask(), bonds.now
-        held.due = Instant(bonds.now + bonds.policy.lease_every)
-        bonds.out.append(bond_orders.ReadLease(held.record.member, held.ask))
-
-
-def _claim(bonds: Bonds, held: Held, partner: Partner) -> None:
-    """Claim the lease once nobody can count on it any more."""
-    record, lease = held.record, held.lease
-    if held.read_at is None:
-        _read_lease(bonds, held)
-        return
-    if lease is not None and lease.origin != record.origin:
-        _say_once(bonds, held, f"the lease in the store is that of another member named {record.member}")
-        return
-    if lease is not None and lease.owner not in (None, partner.id, bonds.me) and lease.epoch > record.epoch:
-        _say_once(bonds, held, f"life {lease.epoch} of {record.member} is {bonds.name_of(lease.owner)}'s")
-        _read_lease(bonds, held)
-        return
-    if lease is not None and lease.successor not in (None, bonds.me) and not (record.wanted or record.given_up):
-        _say_once(bonds, held, f"{bonds.name_of(lease.successor)} has the newest copy of {record.member}")
-        _read_lease(bonds, held)
-        return
-    if lease is None and not (record.wanted or record.given_up):
-        # Its owner had a lease before it told of one: the store was emptied, or is another one.
-        _say_once(bonds, held, f"the lease store knows nothing of {record.member}: `goldthread takeover` decides")
-        _read_lease(bonds, held)
-        return
-    margin = bonds.policy.clock_margin
-    free = held.read_at if lease is None or lease.owner is None else Instant(held.read_at + lease.span + margin)
-    if not record.given_up:
-        free = max(free, Instant(partner.promise_until + margin))
-    if bonds.now < free or held.ask is not None:
-        return
-    epoch = Epoch(max(record.epoch, 0 if lease is None else lease.epoch) + 1)
-    count = 1 if lease is None else lease.count + 1
-    held.claim = Lease(record.member, record.origin, epoch, bonds.me, None, count, bonds.policy.lease)
-    _move(bonds, held, HolderState.CLAIMING, f"{record.reason}; its lease is claimed")
-    held.ask, held.asked_at = bonds.ask(), bonds.now
-    held.due = Instant(bonds.now + bonds.policy.lease_every)
-    bonds.out.append(bond_orders.SwapLease(record.member, held.ask, held.claim, held.version))
-
-
-def on_granted(bonds: Bonds, held: Held, event: bond_events.LeaseGranted) -> None:
-    held.ask = None
-    takeover.take_over(bonds, held, event.lease.epoch, event.lease, event.version, held.asked_at)
-
-
-def on_found(bonds: Bonds, held: Held, event: bond_events.LeaseFound) -> None:
-    held.ask = None
-    lease, record = event.lease, held.record
-    is_own = lease is not None and lease.owner == bonds.me and lease.epoch > record.epoch
-    if record.state is HolderState.CLAIMING and is_own and lease is not None and event.version is not None:
-        takeover.take_over(bonds, held, lease.epoch, lease, event.version, None)
-        return
-    if event.version != held.version or held.read_at is None:
-        held.read_at = bonds.now
-    held.lease, held.version = lease, event.version
-    if record.state is HolderState.CLAIMING:
-        held.claim = None
-        _move(bonds, held, HolderState.DOUBTING, "its lease was not to be had")
-
-
-def on_unknown(bonds: Bonds, held: Held, event: bond_events.LeaseUnknown) -> None:
-    held.ask = None
-    held.due = Instant(bonds.now + bonds.policy.lease_every)
-    if held.record.state in _AT_WORK:
-        _say_once(bonds, held, f"its lease is out of reach: {event.text}")
 
 
 def promised(bonds: Bonds, partner: Partner) -> tuple[Any, ...]:

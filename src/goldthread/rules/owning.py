@@ -55,8 +55,8 @@ def follow(bonds: Bonds, member: Member) -> None:
 
 def _choose_holder(bonds: Bonds, member: Member) -> None:
     record = member.record
-    is_wanted = record.phase is Phase.ENDED and (member.is_deposit_wanted() or elsewhere.is_needed(member))
-    if record.phase in _OVER and not is_wanted:
+    is_unsure = not member.surveyed or member.is_deposit_wanted() or elsewhere.is_needed(member)
+    if record.phase in _OVER and not (record.phase is Phase.ENDED and is_unsure):
         if record.owner_state not in (OwnerState.CLOSED, OwnerState.FENCED):
             _let_go(member, OwnerState.CLOSED)
         return

@@ -69,6 +69,8 @@ class Partner:
         self.round_trip: Span | None = None
         self.facts: Facts | None = None
         """What it said last of itself; None: nothing since this keeper began."""
+        self.mentioned: set[MemberName] = set()
+        """The members that it ever spoke of: of these it is told, whatever it says later."""
         self.told: dict[MemberName, Told] = {}
         self.shape: Facts | None = None
         """What it is told at present, but for the commits that are held."""

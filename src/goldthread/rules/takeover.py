@@ -15,7 +15,7 @@ from goldthread.wire.leases import Lease
 
 if TYPE_CHECKING:
     from goldthread.rules.bonds import Bonds
-    from goldthread.rules.holding import Held
+    from goldthread.rules.held import Held
 
 __all__ = ["take_over"]
 

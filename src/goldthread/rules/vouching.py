@@ -37,7 +37,7 @@ def guard(bonds: Bonds, member: Member) -> None:
     if partner.id in record.claimants and record.guard is wanted:
         return
     if wanted is Guard.LEASE:
-        is_ours = fence.lease_epoch == record.epoch and bonds.now < fence.lease_until
+        is_ours = fence.lease_epoch == record.epoch and fence.lease_until - bonds.now > member.policy.lease // 2
         is_ready = is_ours and fence.lease is not None and fence.lease.successor in (None, partner.id)
     else:
         # Two that may take over without a lease would do so under the same epoch.

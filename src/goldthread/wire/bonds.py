@@ -37,6 +37,7 @@ __all__ = [
     "LinkRefused",
     "OwnedFact",
     "RenewKey",
+    "YieldedFact",
 ]
 
 BOND_PROTOCOL: Final = 1
@@ -70,6 +71,16 @@ class OwnedFact(msgspec.Struct, frozen=True):
     """Digest of what is needed to run it; empty where there is none."""
 
 
+class YieldedFact(msgspec.Struct, frozen=True):
+    """One member of which the lease store told the speaker that its newest life is the listener's.
+
+    Where the listener did not know, since the answer to its claim was lost, it may begin that life."""
+
+    member: MemberName
+    origin: KeeperId
+    epoch: Epoch
+
+
 class HeldFact(msgspec.Struct, frozen=True):
     """One member that the speaker holds for the listener."""
 
@@ -97,6 +108,7 @@ class Facts(msgspec.Struct, frozen=True):
     """Bytes that are left of the memory lent to the listener."""
     owned: tuple[OwnedFact, ...]
     held: tuple[HeldFact, ...]
+    yielded: tuple[YieldedFact, ...]
 
 
 class Greeting(msgspec.Struct, frozen=True, tag=True):

@@ -88,6 +88,7 @@ def _check_facts(facts: bonds.Facts) -> None:
     _check_text("its lease store", facts.lease_store, _DIGEST_LENGTH)
     _check_members([fact.member for fact in facts.owned])
     _check_members([fact.member for fact in facts.held])
+    _check_members([fact.member for fact in facts.yielded])
     for owned in facts.owned:
         check_keeper_id(owned.origin)
         _check_number(owned.member, owned.epoch, owned.bytes)
@@ -99,6 +100,9 @@ def _check_facts(facts: bonds.Facts) -> None:
         _check_commit(held.member, held.commit)
         _check_text("a bundle's digest", held.bundle, _DIGEST_LENGTH)
         _check_text("its refusal", held.refused, _REASON_LENGTH)
+    for yielded in facts.yielded:
+        check_keeper_id(yielded.origin)
+        _check_number(yielded.member, yielded.epoch)
 
 
 def _check_terms(terms: Terms) -> None:
