@@ -46,12 +46,20 @@ class Bonds:
         self.now = Instant(0)
         self.awake = Span(0)
         self._asks = 0
+        self.is_idle = True
+        """This keeper has had no dealings with others."""
+
+    def know(self, record: BondRecord) -> Partner:
+        """A bond, tied now or brought back."""
+        self.is_idle = False
+        partner = self.partners[record.partner] = Partner(self.policy, record)
+        return partner
 
     def recover(self, bonds: tuple[BondRecord, ...], helds: tuple[HeldRecord, ...], now: Instant) -> None:
         """Go on where the last keeper ended. What it promised binds this one, which cannot know when that was."""
         self.now = now
         for record in bonds:
-            partner = self.partners[record.partner] = Partner(self.policy, record)
+            partner = self.know(record)
             partner.promise_until = Instant(now + self.policy.promise)
             partner.beats.expect(self.policy.return_grace)
         for held_record in helds:
@@ -64,14 +72,10 @@ class Bonds:
                 held = self.helds[held_record.partner, held_record.member] = Held(held_record)
                 held.is_sure = held_record.commit is None
         for member in self.members.values():
+            self.is_idle = self.is_idle and not member.record.claimants
             member.fence.assumed_until = Instant(now + max(self.policy.promise, self.policy.lease))
             if member.record.holder in self.partners:
                 member.elsewhere_over = Span(self.policy.return_grace)
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether this keeper has no dealings with others."""
-        return not self.partners and not any(member.record.claimants for member in self.members.values())
 
     def tick(self) -> None:
         for partner in self.partners.values():

@@ -39,7 +39,7 @@ def on_tied(bonds: Bonds, event: bond_events.BondTied) -> None:
         bonds.out.append(orders.Persist(known.record))
         return
     record = BondRecord(event.partner, event.name, event.mine, event.theirs, version=0)
-    bonds.partners[event.partner] = Partner(bonds.policy, record)
+    bonds.know(record)
     bonds.out.append(orders.Persist(record))
     bonds.alarm(AlarmLevel.NOTICE, f"a bond with {event.name} is tied")
 

@@ -42,7 +42,8 @@ def guard(bonds: Bonds, member: Member) -> None:
     else:
         # Two that may take over without a lease would do so under the same epoch.
         is_alone = all(claimant == partner.id for claimant in record.claimants)
-        is_ready = is_alone and bonds.now < fence.promises.get(partner.id, Instant(0))
+        left = fence.promises.get(partner.id, Instant(0)) - bonds.now
+        is_ready = is_alone and left > member.policy.promise // 2
     if is_ready:
         claimants = tuple(dict.fromkeys((*record.claimants, partner.id)))
         member.persist(guard=wanted, claimants=claimants)
