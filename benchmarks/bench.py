@@ -34,6 +34,8 @@ LIMITS: dict[str, tuple[str, str, float]] = {
     "restore from the partner": ("ratio", "T", 2.5),
     "16 MiB each 100 ms, streamed": ("ratio", "of the step", 0.04),
     "restart beyond imports": ("ms", "ms", 50.0),
+    "host lost to takeover, default": ("s", "s", 3.0),
+    "host lost to takeover, fast": ("s", "s", 1.0),
     "keeper at rest": ("percent_of_a_core", "% of a core", 0.5),
     "keeper's own memory": ("own_mib", "MiB", 60.0),
     "simulator": ("events_per_second", "events/s", 100_000.0),
@@ -56,7 +58,12 @@ def main() -> None:
     given = parser.parse_args()
     load = os.getloadavg()[0]
     size = ("--mib", str(given.mib))
-    found = {**rows_of("datapath.py", *size), **rows_of("bond.py", *size), **rows_of("keeping.py")}
+    found = {
+        **rows_of("datapath.py", *size),
+        **rows_of("bond.py", *size),
+        **rows_of("keeping.py"),
+        **rows_of("takeover.py"),
+    }
     found["keeper's own memory"] = found["keeper at rest"]
     if given.json:
         print(json.dumps({"mib": given.mib, "cores": os.cpu_count(), "load": load, "rows": found}, indent=1))
