@@ -8,6 +8,7 @@ from goldthread.names import Instant, KeeperId, Level
 from goldthread.rules import bond_events, bond_orders
 from goldthread.rules.events import Copy
 from goldthread.rules.member import AT_REST, Member
+from goldthread.rules.partner import Partner
 
 if TYPE_CHECKING:
     from goldthread.rules.bonds import Bonds
@@ -70,7 +71,9 @@ def on_fetched(member: Member, event: bond_events.CopyMended) -> None:
         member.retry_at = Instant(member.now + member.policy.hold_retry)
 
 
-def is_needed(member: Member) -> bool:
-    """Whether a copy elsewhere is newer than all that the vault here has."""
-    deposited = member.record.deposited
+def is_needed(member: Member, holder: Partner | None) -> bool:
+    """Whether a copy elsewhere is newer than all that the vault here has, or may be while its holder is not heard."""
+    newest, deposited = member.record.newest, member.record.deposited
+    if holder is not None and holder.facts is None:
+        return newest is not None and (deposited is None or newest > deposited)
     return any(deposited is None or copy.commit > deposited for copy in member.elsewhere)

@@ -55,12 +55,12 @@ def follow(bonds: Bonds, member: Member) -> None:
 
 def _choose_holder(bonds: Bonds, member: Member) -> None:
     record = member.record
-    is_unsure = not member.surveyed or member.is_deposit_wanted() or elsewhere.is_needed(member)
+    partner = None if record.holder is None else bonds.partners.get(record.holder)
+    is_unsure = not member.surveyed or member.is_deposit_wanted() or elsewhere.is_needed(member, partner)
     if record.phase in _OVER and not (record.phase is Phase.ENDED and is_unsure):
         if record.owner_state not in (OwnerState.CLOSED, OwnerState.FENCED):
             _let_go(member, OwnerState.CLOSED)
         return
-    partner = None if record.holder is None else bonds.partners.get(record.holder)
     if record.holder is not None and (partner is None or partner.record.ending or partner.record.ended):
         _let_go(member, OwnerState.SEEKING)
     elif partner is not None:
