@@ -12,6 +12,7 @@ PEERS := .venv-peers
 PEERS_READY := $(PEERS)/.ready
 FUZZ_READY := $(VENV)/.ready-fuzz
 SEEDS ?= 10000
+KEEPERS ?= 0
 FRAMES ?= 10000000
 
 .PHONY: help demo test test-torch test-long sim fuzz bench bench-peers lint format clean
@@ -54,8 +55,8 @@ test-torch: $(TORCH_READY) ## What needs torch or JAX, in an environment of its 
 test-long: $(READY) ## What takes minutes
 	@$(BIN)/python -m pytest -m long --timeout 1800
 
-sim: $(READY) ## Simulate faults: make sim SEEDS=10000
-	@$(BIN)/python -m goldthread.sim --seeds $(SEEDS) --jobs $$(nproc)
+sim: $(READY) ## Simulate faults: make sim SEEDS=10000 KEEPERS=3 (0: two or more, drawn by each seed)
+	@$(BIN)/python -m goldthread.sim --seeds $(SEEDS) --keepers $(KEEPERS) --jobs $$(nproc)
 
 fuzz: $(FUZZ_READY) ## Damaged bytes for all that reads what others send: make fuzz FRAMES=100000
 	@$(BIN)/python tests/fuzz/fuzz.py --frames $(FRAMES)

@@ -11,21 +11,27 @@ from typing import Any
 
 import pytest
 
-from goldthread.names import Epoch, Span
+from goldthread.names import Epoch, Instant, Span
 from goldthread.report import Phase
-from goldthread.rules import admission, beginnings, deposits, patience
+from goldthread.rules import admission, beginnings, deposits, elsewhere, holding, owning, patience, takeover
+from goldthread.rules.bonds import Bonds
 from goldthread.rules.choice import Choice, ChoiceState
 from goldthread.rules.detector import Detector
+from goldthread.rules.fence import Fence
 from goldthread.rules.member import Member
 from goldthread.rules.rotation import SlotChoice
-from goldthread.sim import faults, labour
+from goldthread.sim import bond_faults, faults, labour
 from goldthread.sim.__main__ import main
+from goldthread.sim.carrier import Berth
 from goldthread.sim.checker import Checker
-from goldthread.sim.checkers import Kept, NeverBack, OneWriter, Whole
-from goldthread.sim.healing import Calm, Heals
-from goldthread.sim.scenario import run_seed
+from goldthread.sim.checkers import Kept, NeverBack, OneFault, OneWriter, Whole
+from goldthread.sim.healing import BoundedPrice, Calm, Heals
+from goldthread.sim.scenario import all_checkers, draw_keepers, run_seed
+from goldthread.sim.shrink import shrink
+from goldthread.sim.things import Slot
 
 SEEDS = 1_000
+BONDED_SEEDS = 200
 SHARES = 10
 REGRESSIONS = Path(__file__).with_name("regressions.txt")
 
@@ -38,7 +44,15 @@ def seeds_that_failed_once() -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize("share", range(SHARES))
 def test_every_promise_is_kept_in_a_thousand_worlds(share: int) -> None:
+    """Of one keeper."""
     broken = {seed: run_seed(seed).broken for seed in range(share, SEEDS, SHARES)}
+    assert {seed: text for seed, text in broken.items() if text} == {}
+
+
+@pytest.mark.parametrize("share", range(SHARES))
+def test_every_promise_is_kept_where_keepers_are_bonded(share: int) -> None:
+    """Of two keepers, of three, and now and then of many."""
+    broken = {seed: run_seed(seed, draw_keepers(seed)).broken for seed in range(share, BONDED_SEEDS, SHARES)}
     assert {seed: text for seed, text in broken.items() if text} == {}
 
 
@@ -80,38 +94,89 @@ def write_over_the_newest(slots: Any, needed_bytes: int, slots_most: int) -> Slo
     return SlotChoice(0, True, "") if newest is None else SlotChoice(newest.index, False, "")
 
 
-PLANTED: list[tuple[type[Checker], Any, str, Callable[..., Any], faults.Fault]] = [
-    (Whole, Choice, "take_check", believe_it_is_whole, faults.flip_newest_slot),
-    (Kept, deposits, "deposits_to_keep", keep_the_oldest, faults.kill),
-    (Kept, labour, "choose_slot", write_over_the_newest, faults.kill),
-    (Kept, admission, "slots_to_keep", lambda copies, chosen: (), faults.kill),
-    (OneWriter, admission, "_join_alive", let_two_live, faults.join_twice),
-    (NeverBack, Choice, "take_list", start_over_silently, faults.kill),
-    (NeverBack, Choice, "remark", lambda self: "", faults.flip_newest_slot),
-    (Calm, Detector, "_learn", judge_in_haste, faults.sleep),
-    (Heals, patience, "_come_due", never_come_due, faults.kill_again_and_again),
+def need_no_voucher(self: Fence, record: Any) -> None:
+    return None
+
+
+def forget_the_lease(self: Fence, record: Any) -> Any:
+    if not record.claimants:
+        return None
+    return min(self.promises.get(claimant, Instant(0)) for claimant in record.claimants)
+
+
+def hold_it_at_once(bonds: Any, member: Member, event: Any) -> None:
+    member.accept(event.ticket, "it is held, no doubt")
+
+
+def look_nowhere(bonds: Any, member: Member) -> None:
+    member.elsewhere_over = None
+
+
+def take_at_the_first_doubt(bonds: Any, held: Any, partner: Any, contact: Any) -> None:
+    if held.record.commit is not None and held.record.bundle:
+        takeover.take_over(bonds, held, Epoch(held.record.epoch + 1))
+
+
+def let_it_lie(bonds: Any, held: Any) -> None:
+    pass
+
+
+def write_over_the_newest_held(self: Berth, work: Any, commit: Any) -> Slot:
+    if not self.slots:
+        self.slots.append(Slot(work, commit.epoch, 0))
+    return self.slots[0]
+
+
+def find_nobody_else(self: Bonds, member: Member) -> None:
+    return None
+
+
+PLANTED: list[tuple[type[Checker], Any, str, Callable[..., Any], faults.Fault, int]] = [
+    (Whole, Choice, "take_check", believe_it_is_whole, faults.flip_newest_slot, 1),
+    (Kept, deposits, "deposits_to_keep", keep_the_oldest, faults.kill, 1),
+    (Kept, labour, "choose_slot", write_over_the_newest, faults.kill, 1),
+    (Kept, admission, "slots_to_keep", lambda copies, chosen: (), faults.kill, 1),
+    (Kept, Berth, "choose_slot", write_over_the_newest_held, faults.kill, 2),
+    (OneWriter, admission, "_join_alive", let_two_live, faults.join_twice, 1),
+    (OneWriter, Fence, "until", need_no_voucher, bond_faults.isolate, 2),
+    (OneFault, owning, "on_hold_asked", hold_it_at_once, bond_faults.wait_until_held, 2),
+    (OneFault, elsewhere, "look", look_nowhere, faults.reboot, 2),
+    (BoundedPrice, Fence, "until", forget_the_lease, bond_faults.cut, 2),
+    (BoundedPrice, Bonds, "choose_holder", find_nobody_else, bond_faults.lose_host_for_good, 3),
+    (NeverBack, Choice, "take_list", start_over_silently, faults.kill, 1),
+    (NeverBack, Choice, "remark", lambda self: "", faults.flip_newest_slot, 1),
+    (Calm, Detector, "_learn", judge_in_haste, faults.sleep, 1),
+    (Calm, holding, "_calm", take_at_the_first_doubt, bond_faults.wait_until_held, 2),
+    (Heals, patience, "_come_due", never_come_due, faults.kill_again_and_again, 1),
+    (Heals, holding, "consider", let_it_lie, bond_faults.lose_host_for_good, 2),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("checker", "place", "name", "bug", "fault"), PLANTED)
+@pytest.mark.parametrize(("checker", "place", "name", "bug", "fault", "keepers"), PLANTED)
 def test_a_planted_bug_is_found(
-    monkeypatch: pytest.MonkeyPatch, checker: type[Checker], place: Any, name: str, bug: Any, fault: faults.Fault
+    monkeypatch: pytest.MonkeyPatch,
+    checker: type[Checker],
+    place: Any,
+    name: str,
+    bug: Any,
+    fault: faults.Fault,
+    keepers: int,
 ) -> None:
     """Each checker fails in some world when the rule that keeps its promise is broken."""
     monkeypatch.setattr(place, name, bug)
-    outcomes = (run_seed(seed, checkers=lambda: [checker()], faults=[(fault, 1)]) for seed in range(30))
+    outcomes = (run_seed(seed, keepers, checkers=lambda: [checker()], faults=[(fault, 1)]) for seed in range(30))
     found = next((outcome.broken for outcome in outcomes if outcome.broken), "")
     assert found.startswith(checker.__name__)
 
 
-@pytest.mark.parametrize("checker", [Whole, Kept, OneWriter, NeverBack, Calm, Heals])
-def test_every_checker_has_a_planted_bug(checker: type[Checker]) -> None:
-    assert any(planted[0] is checker for planted in PLANTED)
+@pytest.mark.parametrize("checker", all_checkers(), ids=lambda checker: type(checker).__name__)
+def test_every_checker_has_a_planted_bug(checker: Checker) -> None:
+    assert any(planted[0] is type(checker) for planted in PLANTED)
 
 
 def test_the_same_seed_is_the_same_world_under_another_hash_seed() -> None:
     """Nothing depends on the order of a set or on a hash."""
-    program = "from goldthread.sim.scenario import run_seed; print([run_seed(seed).digest for seed in range(8)])"
+    program = "from goldthread.sim.scenario import run_seed; print([run_seed(n, 1 + n % 3).digest for n in range(9)])"
     digests = {
         subprocess.run(
             [sys.executable, "-c", program],
@@ -143,3 +208,13 @@ def test_a_seed_can_be_told_and_counted(capsys: pytest.CaptureFixture[str]) -> N
     assert "every promise was kept" in capsys.readouterr().out
     assert main(["--seeds", "2", "--keepers", "1", "--json"]) == 0
     assert '"failed": []' in capsys.readouterr().out
+
+
+def test_a_failing_seed_shrinks_to_what_it_fails_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left out does not matter, and what is left in does."""
+    monkeypatch.setattr(Fence, "until", forget_the_lease)
+    found = next(outcome for seed in range(100) if (outcome := run_seed(seed, 2)).broken.startswith("BoundedPrice"))
+    omitted = shrink(found)
+    left = found.drawn[0] - len(omitted.faults)
+    assert run_seed(found.seed, 2, omitted=omitted).broken.startswith("BoundedPrice")
+    assert 0 < left < found.drawn[0]

@@ -25,7 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=1000, help="how many seeds to run")
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--seed", type=int, help="run this one alone")
-    parser.add_argument("--keepers", type=int, default=0, help="how many hosts; drawn for each seed where not said")
+    parser.add_argument(
+        "--keepers", type=int, default=0, help="how many hosts; two or more, drawn for each seed, where not said"
+    )
     parser.add_argument("--story", action="store_true", help="with --seed: tell all that happens")
     parser.add_argument("--jobs", type=int, default=1, help="processes to share the work")
     parser.add_argument("--json", action="store_true", help="say the outcome as JSON")

@@ -12,7 +12,7 @@ from goldthread.sim.host import Host
 from goldthread.sim.place import Place
 from goldthread.terms import Consent, Terms
 
-__all__ = ["BOND_FAULTS", "take_over_if_lost"]
+__all__ = ["BOND_FAULTS", "decide_if_lost"]
 
 _MS: Final = milliseconds(1)
 
@@ -37,11 +37,11 @@ def _span(place: Place, least: float, most: float) -> Span:
 
 def lose_host(place: Place) -> None:
     """A host goes down, and comes up again."""
-    _lose(_anyone(place), _span(place, 0.5, 25))
+    _lose(_anyone(place), _span(place, 0.5, 18))
 
 
 def lose_host_of_member(place: Place) -> None:
-    _lose(place.host, _span(place, 3, 25))
+    _lose(place.host, _span(place, 3, 18))
 
 
 def lose_host_for_good(place: Place) -> None:
@@ -83,7 +83,7 @@ def flip_held(place: Place) -> None:
 
 def cut(place: Place) -> None:
     """The two sides of a bond do not hear each other."""
-    other, span = _partner(place), _span(place, 0.3, 20)
+    other, span = _partner(place), _span(place, 0.3, 15)
     if other is not None:
         place.host.tell(f"the link to {other.name} is cut for {span / 1e9:.1f} s")
         place.host.world.network.cut(place.host, other, span)
@@ -91,7 +91,7 @@ def cut(place: Place) -> None:
 
 
 def cut_one_way(place: Place) -> None:
-    other, span = _partner(place), _span(place, 0.3, 20)
+    other, span = _partner(place), _span(place, 0.3, 15)
     if other is not None:
         sides = [place.host, other]
         place.host.random.shuffle(sides)
@@ -101,7 +101,7 @@ def cut_one_way(place: Place) -> None:
 
 def isolate(place: Place) -> None:
     """A host hears nobody, and perhaps not even the lease store."""
-    host, span = _anyone(place), _span(place, 0.3, 20)
+    host, span = _anyone(place), _span(place, 0.3, 15)
     is_total = host.random.random() < 0.7
     host.tell(f"the host is cut off for {span / 1e9:.1f} s{', from the lease store too' if is_total else ''}")
     for other in host.world.hosts.values():
@@ -115,7 +115,7 @@ def isolate(place: Place) -> None:
 def bad_weather(place: Place) -> None:
     """Messages are lost, late, and come twice, everywhere."""
     host, random = place.host, place.host.random
-    network, span = host.world.network, _span(place, 1, 15)
+    network, span = host.world.network, _span(place, 1, 12)
     network.loss, network.replay = random.uniform(0, 0.4), random.uniform(0, 0.4)
     network.lag = random.choice((3, 30, 150)) * _MS
     host.world.tell(f"bad weather for {span / 1e9:.1f} s: {network.loss:.2f} lost, lag {network.lag / 1e6:.0f} ms")
@@ -126,20 +126,20 @@ def bad_weather(place: Place) -> None:
 
 
 def stop_store(place: Place) -> None:
-    span = _span(place, 0.3, 20)
+    span = _span(place, 0.3, 15)
     place.host.world.tell(f"the lease store is out for {span / 1e9:.1f} s")
     place.host.world.registers.cut(None, span)
 
 
 def cut_store(place: Place) -> None:
-    host, span = _anyone(place), _span(place, 0.3, 20)
+    host, span = _anyone(place), _span(place, 0.3, 15)
     host.tell(f"the lease store is out of reach for {span / 1e9:.1f} s")
     host.world.registers.cut(host, span)
 
 
 def slow_store(place: Place) -> None:
     """It answers late, and what it has done it does not always say."""
-    registers, span = place.host.world.registers, _span(place, 1, 15)
+    registers, span = place.host.world.registers, _span(place, 1, 12)
     registers.lag = place.host.random.choice((50, 300, 900)) * _MS
     registers.forgetful = place.host.random.uniform(0, 0.6)
     place.host.world.tell(f"the lease store is slow for {span / 1e9:.1f} s: {registers.lag / 1e6:.0f} ms")
@@ -174,14 +174,19 @@ def limbo_and_restart(place: Place) -> None:
         kill_again_and_again(place)
 
 
-def take_over_if_lost(place: Place) -> None:
-    """A person sees that the owner's host is gone, and decides at the holder: `goldthread takeover NAME`."""
+def decide_if_lost(place: Place) -> None:
+    """A person sees that a host is gone, and decides where it is held or owned: `goldthread takeover NAME`."""
     world = place.host.world
     for host in world.hosts.values():
-        for partner, berth in sorted(host.carrier.berths.items()):
-            if berth.work is place.work and not world.hosts[partner[0]].is_up and host.is_keeper_up:
-                host.tell(f"the user takes {place.name} over")
-                host.give(TakeoverAsked(world.ticket(), place.name, host.me))
+        record = host.journal.members.get(place.name)
+        is_held = any(
+            berth.work is place.work and not world.hosts[partner].is_up
+            for (partner, _), berth in host.carrier.berths.items()
+        )
+        is_owned = record is not None and any(not world.hosts[claimant].is_up for claimant in record.claimants)
+        if host.is_keeper_up and (is_held or is_owned):
+            host.tell(f"the user decides that {place.name} goes on here")
+            host.give(TakeoverAsked(world.ticket(), place.name, host.me))
 
 
 def end_bond(place: Place) -> None:
@@ -216,7 +221,7 @@ BOND_FAULTS: Final[tuple[tuple[Fault, int], ...]] = (
     (wait_until_held, 20),
     (hand_over, 8),
     (limbo_and_restart, 4),
-    (take_over_if_lost, 4),
+    (decide_if_lost, 4),
     (end_bond, 1),
     (change_terms, 2),
 )

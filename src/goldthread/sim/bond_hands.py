@@ -10,6 +10,7 @@ from goldthread.rules.bond_events import (
     BeatAnswered,
     BeatHeard,
     BundleFailed,
+    BundleMade,
     BundleSent,
     CopyMended,
     Patch,
@@ -22,6 +23,7 @@ from goldthread.rules.bond_orders import (
     EndBond,
     ForgetBond,
     ForgetHeld,
+    MakeBundle,
     MendCopy,
     ReadLease,
     Replicate,
@@ -61,6 +63,7 @@ class BondHands:
             DropCopies: self._drop,
             AdoptCopies: self._adopt,
             MendCopy: self._mend,
+            MakeBundle: self._make_bundle,
             SendBundle: self._send_bundle,
             ForgetHeld: self._forget_held,
         }
@@ -102,7 +105,7 @@ class BondHands:
         berth = self._host.carrier.drop(order.partner, order.member)
         if berth is not None:
             for checker in self._world.checkers:
-                checker.after_drop(self._host, berth)
+                checker.after_drop(self._host, self._world.hosts[order.partner], berth)
 
     def _adopt(self, order: AdoptCopies) -> None:
         """What was held is this host's own."""
@@ -156,6 +159,10 @@ class BondHands:
         slot.flipped_at = None
 
     # What a takeover needs
+
+    def _make_bundle(self, order: MakeBundle) -> None:
+        made = BundleMade(order.member, f"what {order.member} needs", "")
+        self._host.keeper_after(20 * _MS, self._host.give, made)
 
     def _send_bundle(self, order: SendBundle) -> None:
         delay = self._host.random.randint(1, 60) * _MS

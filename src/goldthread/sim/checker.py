@@ -66,8 +66,8 @@ class Checker:
     def after_wait(self, place: Place, commit: CommitId) -> None:
         """A wait until this commit is held is over."""
 
-    def after_drop(self, host: Host, berth: Berth) -> None:
-        """What was held of a partner's member was let go."""
+    def after_drop(self, host: Host, owner: Host, berth: Berth) -> None:
+        """What was held of this owner's member was let go."""
 
     def after_loss(self, place: Place) -> None:
         """The journal was lost, or the member was forgotten: what was promised of its past is void."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from goldthread.names import CommitId, Epoch, KeeperId, MemberName, seconds
+from goldthread.report import Phase
 from goldthread.rules import orders
 from goldthread.rules.bond_orders import HeldRecord
 from goldthread.sim.checker import Checker
@@ -65,11 +66,9 @@ class Kept(Checker):
 
     def __init__(self) -> None:
         self._lines: dict[Work, Line] = {}
-        self._owners: dict[Work, Host] = {}
 
     def on_restore(self, place: Place, program: Program, admit: orders.Admit, store: Store | None) -> None:
         self._lines[place.work] = (admit.epoch, None if admit.copy is None else admit.copy.commit)
-        self._owners[place.work] = place.host
 
     def after_loss(self, place: Place) -> None:
         self._lines.pop(place.work, None)
@@ -104,8 +103,10 @@ class Kept(Checker):
         if slot.whole and slot.commit == berth.newest:
             raise self.broken(f"{slot.commit} is the newest that {host.name} holds, and is overwritten")
 
-    def after_drop(self, host: Host, berth: Berth) -> None:
-        if berth.work is None:
+    def after_drop(self, host: Host, owner: Host, berth: Berth) -> None:
+        bond = owner.journal.bonds.get(host.me)
+        is_asked = bond is None or bond.ending or bond.ended  # A user ended the bond, and is told what it costs.
+        if berth.work is None or is_asked:
             return
         lost = of_line(berth.slots, self._line(berth.work))
         left = newest_whole(self._everywhere(berth.work))
@@ -116,12 +117,13 @@ class Kept(Checker):
         return self._lines.get(work, _NOTHING)
 
     def _stores(self, place: Place) -> Iterator[Store]:
-        """Where a commit may be that stands for one of this place: elsewhere, if the newest life is elsewhere."""
-        if self._owners.get(place.work, place.host) is place.host:
+        """Where a commit may be that stands for one of this place: elsewhere too, if its newest life is elsewhere."""
+        record = place.host.journal.members.get(place.name)
+        if record is not None and record.phase is Phase.AWAY:
+            yield from self._everywhere(place.work)
+        else:
             yield from place.shelf
             yield from place.vault.values()
-        else:
-            yield from self._everywhere(place.work)
 
     def _everywhere(self, work: Work) -> Iterator[Store]:
         for place in self.world.places(work):

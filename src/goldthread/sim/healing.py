@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from goldthread.names import Epoch, Instant, MemberName, seconds
+from goldthread.names import Epoch, Instant, KeeperId, MemberName, seconds
 from goldthread.report import AlarmLevel, Ending, EndingKind, Guard, OwnerState, Phase
 from goldthread.rules import orders
-from goldthread.rules.bond_orders import AdoptCopies
+from goldthread.rules.bond_orders import AdoptCopies, BondRecord
 from goldthread.rules.member import MemberView
 from goldthread.sim.checker import Checker
 from goldthread.sim.things import Program, Work
+from goldthread.terms import Consent
 
 if TYPE_CHECKING:
     from goldthread.sim.host import Host
@@ -23,6 +25,8 @@ _STOP: Final = 19
 _TOLD: Final = (EndingKind.NOT_STARTED, EndingKind.UNVOUCHED, EndingKind.HANDED_OVER)
 _SETTLED: Final = seconds(5)
 """What was well for so long gives nobody a reason."""
+_NEWS_MOST: Final = 300
+_NEWS_SPAN: Final = seconds(10)
 _ROOMY: Final = 1 << 30
 _LONG_SILENCE: Final = seconds(30)
 """What was silent for as long before is not judged within the quiet at the end."""
@@ -39,13 +43,25 @@ def _epochs_elsewhere(place: Place) -> list[Epoch]:
 
 
 class Calm(Checker):
-    """No healthy program is ended, and no member taken over, without a cause outside the rules."""
+    """No healthy program is ended, and no member taken over, without a cause outside the rules; nobody chatters."""
+
+    def __init__(self) -> None:
+        self._told: dict[tuple[Host, KeeperId], deque[Instant]] = {}
+        """When something new was said lately, by whom and to whom."""
 
     def before_order(self, host: Host, order: Any) -> None:
+        if isinstance(order, orders.Persist) and isinstance(order.record, BondRecord):
+            self._look_at_news(host, order.record)
         if isinstance(order, orders.SignalProgram) and order.signal == _KILL:
             self._look_at_kill(host, order)
         elif isinstance(order, AdoptCopies):
             self._look_at_takeover(host, order)
+
+    def _look_at_news(self, host: Host, record: BondRecord) -> None:
+        told = self._told.setdefault((host, record.partner), deque(maxlen=_NEWS_MOST))
+        told.append(self.world.now)
+        if len(told) == _NEWS_MOST and told[-1] - told[0] < _NEWS_SPAN:
+            raise self.broken(f"{host.name} says something new to {record.name} again and again")
 
     def _look_at_kill(self, host: Host, order: orders.SignalProgram) -> None:
         place = host.places[order.member]
@@ -89,8 +105,14 @@ class BoundedPrice(Checker):
             for place in host.places.values():
                 view = None if host.machine is None else host.machine.view(place.name)
                 is_at_work = view is not None and view.phase is Phase.RUNNING and view.sealed is not None
-                if is_at_work and self._is_holder_to_be_had(place):
+                if is_at_work and self._is_settled(place) and self._is_holder_to_be_had(place):
                     self._look_at_copy(place)
+
+    def _is_settled(self, place: Place) -> bool:
+        """Whether its life has been there for a while."""
+        host = place.host
+        life = host.journal.lives.get((place.name, host.journal.members[place.name].epoch))
+        return life is not None and all(host.now - moment > _SETTLED for _, moment in life.moments)
 
     def _is_holder_to_be_had(self, place: Place) -> bool:
         """Whether some partner could hold it: up, with room, and knowing no other member of this name."""
@@ -145,17 +167,30 @@ class Heals(Checker):
             if host.is_up and host.machine is None:
                 raise self.broken("there is no keeper")
             for place in host.places.values():
+                if place.name in host.journal.members:
+                    owners.setdefault(place.work, [])
                 view = None if host.machine is None else host.machine.view(place.name)
-                if view is not None:
-                    known = owners.setdefault(place.work, [])
-                    known += [place] if view.phase is not Phase.AWAY else []
+                if view is not None and view.phase is not Phase.AWAY:
+                    owners.setdefault(place.work, []).append(place)
                     self._check(place, view)
-        are_all_up = all(host.is_up for host in self.world.hosts.values())
         for work, places in owners.items():
             if len(places) > 1:
                 raise self.broken(f"{work.name} has several owners: {', '.join(place.host.name for place in places)}")
-            if not places and are_all_up:
+            if not places or places[0].host.journal.members[work.name].given_up:
+                self._look_for_taker(work)
+            if not places and all(host.is_up for host in self.world.hosts.values()):
                 raise self.broken(f"nobody owns {work.name}")
+
+    def _look_for_taker(self, work: Work) -> None:
+        """Nobody runs it, or its owner gave it up: whoever could take it over should have."""
+        for host in self.world.hosts.values():
+            for (partner, name), record in host.journal.helds.items():
+                berth, bond = host.carrier.berths.get((partner, name)), host.journal.bonds.get(partner)
+                is_ready = record.commit is not None and record.bundle and record.phase is not Phase.ENDED
+                is_free = record.guard is Guard.LEASE or record.given_up
+                is_willing = bond is not None and bond.mine.takeover is Consent.YES
+                if host.is_up and berth is not None and berth.work is work and is_ready and is_free and is_willing:
+                    raise self.broken(f"nobody runs {work.name}, and {host.name} could: {record.reason}")
 
     def _check(self, place: Place, view: MemberView) -> None:
         unjudged = self.world.policy.hang_beats
@@ -177,5 +212,5 @@ class Heals(Checker):
         elif phase is Phase.STUCK and not view.supervised:
             if not any(program.hung for program in place.programs):
                 raise self.broken(f"{place.name} is stuck, and its program is well: {reason}")
-        elif phase not in (Phase.ENDED, Phase.AWAY):
+        elif phase is not Phase.ENDED:
             raise self.broken(f"{place.name} is still {phase.value}: {reason}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from goldthread.names import Instant, KeeperId, MemberName, Span, milliseconds
 from goldthread.rules import events
-from goldthread.rules.bond_events import BondTied, BundleLanded, BundleMade
+from goldthread.rules.bond_events import BondTied, BundleLanded
 from goldthread.rules.bond_orders import BondRecord, HeldRecord
 from goldthread.rules.orders import LifeRecord, MemberRecord
 from goldthread.sim.carrier import Carrier
@@ -144,11 +144,8 @@ class Host:
     # What comes from users and partners
 
     def run(self, place: Place, fresh: bool = False) -> None:
-        """A user runs the member here: its command is stored, and what it needs elsewhere is gathered."""
+        """A user runs the member here."""
         self.give(events.RunAsked(self.world.ticket(), place.name, place.work.budget, fresh))
-        if self.partners:
-            made = BundleMade(place.name, f"bundle of {place.name}", "")
-            self.keeper_after(20 * _MS, self.give, made)
 
     def tie(self, other: Host, mine: Terms, theirs: Terms) -> None:
         """An invitation of the other was accepted."""

@@ -12,7 +12,7 @@ from goldthread.names import Instant, MemberName, Span, Step, milliseconds, seco
 from goldthread.policy import Budget, Policy
 from goldthread.report import Phase
 from goldthread.rules.machine import Machine
-from goldthread.sim.bond_faults import BOND_FAULTS, take_over_if_lost
+from goldthread.sim.bond_faults import BOND_FAULTS, decide_if_lost
 from goldthread.sim.checker import Broken, Checker
 from goldthread.sim.checkers import Kept, NeverBack, OneFault, OneWriter, Whole
 from goldthread.sim.clock import Clock
@@ -29,8 +29,10 @@ __all__ = ["ALL", "Omitted", "Outcome", "all_checkers", "draw_keepers", "run_see
 _MS: Final = milliseconds(1)
 _FAULTS_SPAN: Final = seconds(40)
 _QUIET_SPAN: Final = seconds(40)
+_BONDED_SPAN: Final = seconds(30)
+"""Where there are bonds, which give more to do, for faults and quiet alike."""
 _USER_LOOKS: Final = seconds(3)
-_KEEPERS: Final = (2, 2, 2, 2, 3, 3, 3, 4, 5, 8, 24)
+_KEEPERS: Final = (2,) * 14 + (3,) * 8 + (4, 4, 5, 8, 24)
 _NAMES: Final = ("walk", "tide", "moss", "fern", "dune", "reef")
 
 Faults = Sequence[tuple[Fault, int]]
@@ -137,19 +139,20 @@ class _Scenario:
     def run(self, faults: Faults) -> None:
         world = self._world
         hosts = self._draw_hosts()
+        faults_span, quiet_span = (_FAULTS_SPAN, _QUIET_SPAN) if len(hosts) == 1 else (_BONDED_SPAN, _BONDED_SPAN)
         if len(hosts) > 1:
             self._draw_bonds(hosts)
         self._draw_works(hosts)
         start = world.now
-        self._draw_faults(faults, hosts)
-        world.run(Instant(start + _FAULTS_SPAN))
+        self._draw_faults(faults, hosts, faults_span)
+        world.run(Instant(start + faults_span))
         world.quiet = True
         world.tell("faults stop")
         for host in hosts:
             if not host.is_lost:
                 host.come_up()
-        world.run(Instant(world.now + _QUIET_SPAN))
-        world.run(Instant(max(world.now, *(host.keeper_since + _QUIET_SPAN for host in hosts), 0)))
+        world.run(Instant(world.now + quiet_span))
+        world.run(Instant(max(world.now, *(host.keeper_since + quiet_span for host in hosts))))
         for checker in world.checkers:
             checker.at_end()
 
@@ -204,12 +207,12 @@ class _Scenario:
 
     # Faults
 
-    def _draw_faults(self, faults: Faults, hosts: list[Host]) -> None:
+    def _draw_faults(self, faults: Faults, hosts: list[Host], span: Span) -> None:
         random = self._random
         count = random.randint(1, 12 if len(hosts) == 1 else 10 + 2 * len(hosts))
         chosen = random.choices([fault for fault, _ in faults], [weight for _, weight in faults], k=count)
         for number, fault in enumerate(chosen):
-            at = random.uniform(0.02, 1) * _FAULTS_SPAN
+            at = random.uniform(0.02, 1) * span
             self.drawn[0] += 1
             if self._works:
                 work = random.choice(self._works)
@@ -256,5 +259,5 @@ def _look_after(place: Place, is_supervised: bool) -> None:
         place.host.tell(f"the user starts {place.name} again")
         place.host.labour.start_program(place, None)
     if place.host.world.quiet:
-        take_over_if_lost(place)
+        decide_if_lost(place)
     place.host.world.after(_USER_LOOKS, _look_after, place, is_supervised)
