@@ -124,9 +124,9 @@ class Etcd(_Server):
             port = self._port or free_port()
             here, peer = f"http://{self._host}:{port}", f"http://127.0.0.1:{free_port()}"
             process = spawn(
-                *self._enter, "etcd", "--data-dir", str(self._folder), "--listen-client-urls", here, "--advertise-client-urls", here,
-                "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster",
-                f"default={peer}",
+                *self._enter, "etcd", "--data-dir", str(self._folder), "--listen-client-urls", here,
+                "--advertise-client-urls", here, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
+                "--initial-cluster", f"default={peer}",
             )  # fmt: skip
             if await_line(process, "(ready to serve client|serving insecure client|serving client traffic)"):
                 self._port = port

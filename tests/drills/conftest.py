@@ -1,10 +1,12 @@
-"""Each drill has a stage of its own."""
+"""Each drill has a stage, or hosts, of its own."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hosts import Hosts
 from stage import Stage
 
 from goldthread.local import Home
@@ -13,3 +15,11 @@ from goldthread.local import Home
 @pytest.fixture
 def stage(home: Home, tmp_path: Path) -> Stage:
     return Stage(home, tmp_path)
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Hosts]:
+    """Two hosts with a bond and a lease store."""
+    with Hosts(tmp_path, "iruka", "kakashi") as hosts:
+        hosts.tie("iruka", "kakashi")
+        yield hosts

@@ -21,8 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
-from ledger import Line, check_ledger, read_ledger
 from lease_servers import Etcd
+from ledger import Line, check_ledger, read_ledger
 from network import Network, Place, skip_without_namespaces
 from stage import WALK, undisturbed, wait_gone
 
@@ -31,7 +31,17 @@ from goldthread.keeper.cgroup import clear_groups
 from goldthread.keeper.journal import Journal
 from goldthread.local import Home, connect
 from goldthread.names import MemberName
-from goldthread.report import BondReport, Contact, HeldReport, KeeperReport, LifeReport, MemberReport, OwnerState, Phase
+from goldthread.report import (
+    BondReport,
+    Contact,
+    HeldReport,
+    HolderState,
+    KeeperReport,
+    LifeReport,
+    MemberReport,
+    OwnerState,
+    Phase,
+)
 from goldthread.wire.messages import ReportRequest
 
 __all__ = ["CARRIER", "KEEPER", "SHIM", "Host", "Hosts"]
@@ -153,6 +163,15 @@ class Host:
 
         return self._hosts.until(look, f"{self.name} holds the walk for {of}")
 
+    def until_held_state(self, state: HolderState) -> None:
+        """What this host does for the walk that it holds."""
+
+        def look() -> HeldReport | None:
+            held = self.held()
+            return held if held is not None and held.state is state else None
+
+        self._hosts.until(look, f"{self.name} is {state.value} of the walk")
+
     def until_contact(self, partner: str, contact: Contact) -> None:
         def look() -> BondReport | None:
             bond = self.bond(partner)
@@ -172,7 +191,9 @@ class Host:
         self._end([(pid, os.pidfd_open(pid)) for pid in found])
 
     def kill_walk(self) -> None:
-        pid = self.walk_pid()
+        self.kill_process(self.walk_pid())
+
+    def kill_process(self, pid: int) -> None:
         self._end([(pid, os.pidfd_open(pid))])
 
     def signal_keeper(self, number: int) -> None:

@@ -3,14 +3,17 @@
     python walk.py STEPS [FAULT]
 
 It writes the digest of its final state to the file WALK_END. While the file WALK_HOLD names a step that it has reached,
-it waits there, beating. FAULT is what it does to itself, in the lives and at the
-step that the drill says by WALK_LIVES and WALK_STEP: raise, abort, eat (memory), spin. WALK_SIZE is how many numbers
-walk, WALK_WAIT the level that each commit waits for. In the file WALK_LEDGER it writes where each life began, and each
-step for which `commit` returned (`ledger.py` reads it).
+it waits there, beating. FAULT is what it does to itself, in the lives and at the step that the drill says by WALK_LIVES
+and WALK_STEP: raise, abort, eat (memory), spin.
+
+WALK_SIZE is how many numbers walk, WALK_PAUSE the seconds between steps, WALK_WAIT the level that commits wait for;
+where no partner can hold it, the walk goes on. In the file WALK_LEDGER it writes where each life began, and each step
+for which `commit` returned (`ledger.py` reads it).
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import sys
@@ -29,7 +32,7 @@ def main() -> None:
     lives = os.environ.get("WALK_LIVES", "1").split(",")
     size = int(os.environ.get("WALK_SIZE", "50000"))
     level = os.environ.get("WALK_WAIT", "sealed")
-    with goldthread.join("walk") as life:
+    with goldthread.join() as life:
         state = life.restore({"step": 0, "x": np.zeros(size), "generator": np.random.default_rng(7)})
         note("begins", life, state["step"])
         while state["step"] < steps:
@@ -37,7 +40,8 @@ def main() -> None:
             state["step"] += 1
             if fault and state["step"] == at and ("all" in lives or str(life.epoch) in lives):
                 do(fault)
-            life.commit(state, wait=level)
+            with contextlib.suppress(goldthread.PartnerUnreachable):
+                life.commit(state, wait=level)
             note("passes", life, state["step"])
             hold(life, state["step"])
     Path(os.environ["WALK_END"]).write_text(digest(state))
@@ -55,7 +59,7 @@ def note(what: str, life: goldthread.Life, step: int) -> None:
 def hold(life: goldthread.Life, step: int) -> None:
     """Wait as long as the drill wants it."""
     told = Path(os.environ["WALK_HOLD"])
-    time.sleep(0.002)
+    time.sleep(float(os.environ.get("WALK_PAUSE", "0.002")))
     while told.exists() and step >= int(told.read_text() or step):
         life.beat()
         time.sleep(0.002)
