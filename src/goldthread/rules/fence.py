@@ -36,8 +36,8 @@ class Fence:
         self.promises: dict[KeeperId, Instant] = {}
         self.assumed_until = _NEVER
         """The vouchers of the last keeper, which this one does not know, are over by then."""
-        self.told_until: Instant | None = None
-        """What the program was told last; None: it needs no voucher."""
+        self.told_until: Instant | None = _NEVER
+        """What the program was told last; None: it needs no voucher. What the last keeper told it is not known."""
         self.frozen_at: Instant | None = None
         """Since when the program is stopped for want of a voucher."""
         # The lease, as the store is known to have it.

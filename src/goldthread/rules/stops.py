@@ -24,7 +24,8 @@ def on_stop(member: Member, event: events.StopAsked) -> None:
 
 def stop(member: Member, signal: int = TERM, escalate: bool = True) -> None:
     """Its user wants it to end."""
-    if member.record.phase is Phase.WAITING:
+    if member.record.phase is Phase.WAITING or member.start_wanted:
+        member.start_wanted = False
         member.move(Phase.ENDED, "its user stopped it before it was started again")
         member.survey()
         return
