@@ -152,7 +152,8 @@ def slow_store(place: Place) -> None:
 def wait_until_held(place: Place) -> None:
     """The program waits until its newest commit is held: `commit(wait="held")`."""
     host = place.host
-    newest = max((program.newest for program in place.programs if program.newest is not None), default=None)
+    sealed = [program.newest for program in place.programs if program.newest is not None and program.is_met]
+    newest = max(sealed, default=None)
     if newest is not None and host.answers:
         host.read_pulses(place)
         ticket = host.world.ticket()
