@@ -160,8 +160,9 @@ def test_what_is_held_is_read_again(tmp_path: Path) -> None:
         commit = life.commit()
         assert isinstance(replicate(owner, holder.me, commit), CommitHeld)
         (slot,) = holder.do(lambda: list(holder.carriage.held.values()))
-        for index in (5, 50):
-            os.pwrite(slot.descriptor, b"damage", HEADER_BYTES + index * CHUNK_BYTES)
+        os.pwrite(
+            slot.descriptor, b"damage", HEADER_BYTES + 6 * CHUNK_BYTES - 3
+        )  # The end of one, the head of the next.
         gone = holder.hears(CopiesGone)
         assert (gone.partner, gone.member) == (owner.me, WALK)
         assert gone.text == f"2 of 60 chunks of {commit} are damaged"

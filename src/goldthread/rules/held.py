@@ -10,6 +10,7 @@ from goldthread.names import Epoch, Instant
 from goldthread.report import AlarmLevel, HolderState
 from goldthread.rules import orders
 from goldthread.rules.bond_orders import HeldRecord
+from goldthread.rules.bond_states import check_holder
 from goldthread.wire.leases import Lease
 
 if TYPE_CHECKING:
@@ -58,5 +59,7 @@ def say_once(bonds: Bonds, held: Held, text: str) -> None:
 
 
 def move(bonds: Bonds, held: Held, state: HolderState, reason: str) -> None:
+    """Go over to another state: the one place where that happens."""
+    check_holder(held.record.member, held.record.state, state)
     held.record = msgspec.structs.replace(held.record, state=state, reason=reason)
     bonds.out.append(orders.Persist(held.record))

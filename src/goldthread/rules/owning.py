@@ -15,6 +15,7 @@ import msgspec
 from goldthread.names import Epoch, Instant, KeeperId, Span
 from goldthread.report import AlarmLevel, Contact, Ending, EndingKind, Guard, OwnerState, Phase
 from goldthread.rules import beginnings, bond_events, bond_orders, elsewhere, leasing, orders, stops, vouching
+from goldthread.rules.bond_states import check_owner
 from goldthread.rules.member import KILL, TERM, Member
 from goldthread.rules.partner import Partner
 from goldthread.terms import Consent
@@ -48,6 +49,12 @@ def follow(bonds: Bonds, member: Member) -> None:
     leasing.keep(bonds, member)
     vouching.vouch(bonds, member)
     _replicate(bonds, member)
+
+
+def turn(member: Member, state: OwnerState, **changes: Any) -> None:
+    """Go over to another state: the one place where that happens."""
+    check_owner(member.record.name, member.record.owner_state, state)
+    member.persist(owner_state=state, **changes)
 
 
 # The holder
@@ -105,7 +112,7 @@ def _watch_holder(bonds: Bonds, member: Member, partner: Partner) -> None:
     if contact is Contact.SILENT:
         if record.owner_state is not OwnerState.ALONE:
             _expose(member)
-            member.persist(owner_state=OwnerState.ALONE)
+            turn(member, OwnerState.ALONE)
             silence = f"{partner.name}, which held its copy, is silent: {partner.explain(bonds.awake)}"
             member.alarm(AlarmLevel.WARNING, f"{record.name} is exposed: {silence}")
         waited = partner.silent_at is not None and bonds.now - partner.silent_at >= member.policy.partner_grace
@@ -137,7 +144,7 @@ def _watch_holder(bonds: Bonds, member: Member, partner: Partner) -> None:
     if state is OwnerState.BONDED:
         member.exposed_at = None
     if member.record.owner_state is not state:
-        member.persist(owner_state=state)
+        turn(member, state)
 
 
 def _do_without(bonds: Bonds, member: Member, partner: Partner) -> None:
@@ -174,7 +181,7 @@ def _let_go(member: Member, state: OwnerState) -> None:
         _expose(member)
     else:
         member.exposed_at = None
-    member.persist(holder=None, held=None, owner_state=state)
+    turn(member, state, holder=None, held=None)
     member.carrying = None
     for ticket, _ in member.hold_waiters:
         member.refuse(ticket, "PartnerUnreachable", f"{member.record.name} has no holder now")
@@ -182,7 +189,7 @@ def _let_go(member: Member, state: OwnerState) -> None:
 
 
 def _give_to(bonds: Bonds, member: Member, partner: Partner) -> None:
-    member.persist(holder=partner.id, held=None, owner_state=OwnerState.SYNCING)
+    turn(member, OwnerState.SYNCING, holder=partner.id, held=None)
     member.retry_at = bonds.now
     member.bundle_sent = ""
     member.out.append(
@@ -222,7 +229,7 @@ def on_held(bonds: Bonds, member: Member, event: bond_events.CommitHeld) -> None
     member.held_at = bonds.now
     if is_first:
         _cover(member)
-        member.persist(owner_state=OwnerState.BONDED)
+        turn(member, OwnerState.BONDED)
     served = [ticket for ticket, commit in member.hold_waiters if commit <= event.commit]
     member.hold_waiters = [(ticket, commit) for ticket, commit in member.hold_waiters if commit > event.commit]
     for ticket in served:
@@ -329,6 +336,6 @@ def hand_over(bonds: Bonds, member: Member, event: bond_events.TakeoverAsked) ->
 
 def release(bonds: Bonds, member: Member, ticket: int) -> None:
     """A person decides that no other keeper runs this member: its life goes on without a voucher."""
-    member.persist(claimants=(), guard=Guard.NONE, holder=None, held=None, owner_state=OwnerState.SEEKING)
+    turn(member, OwnerState.SEEKING, claimants=(), guard=Guard.NONE, holder=None, held=None)
     member.alarm(AlarmLevel.WARNING, f"a person decided that {member.record.name} goes on here without a voucher")
     member.accept(ticket, f"{member.record.name} goes on here")
