@@ -36,6 +36,8 @@ def guard(bonds: Bonds, member: Member) -> None:
         return
     if partner.id in record.claimants and record.guard is wanted:
         return
+    if record.phase is Phase.RETURNING:
+        return  # Its program may live, and cannot be told yet that it needs a voucher from now on.
     if wanted is Guard.LEASE:
         is_ours = fence.lease_epoch == record.epoch and fence.lease_until - bonds.now > member.policy.lease // 2
         is_ready = is_ours and fence.lease is not None and fence.lease.successor in (None, partner.id)
