@@ -173,11 +173,12 @@ def drop(bonds: Bonds, held: Held) -> None:
 def on_landed(bonds: Bonds, held: Held, event: bond_events.CopyLanded) -> None:
     record, commit = held.record, event.copy.commit
     held.is_sure = True
-    if commit.epoch > record.epoch or (record.commit is not None and commit < record.commit):
+    if record.commit is not None and commit < record.commit:
         return
     is_first = record.commit is None
     newest = commit if record.newest is None or commit > record.newest else record.newest
-    held.record = msgspec.structs.replace(record, commit=commit, newest=newest)
+    epoch = max(record.epoch, commit.epoch)  # The copy may come before the word of its life.
+    held.record = msgspec.structs.replace(record, epoch=epoch, commit=commit, newest=newest)
     if is_first or record.commit.epoch < commit.epoch:  # type: ignore[union-attr]
         bonds.out.append(orders.Persist(held.record))
         _let_older_go(bonds, held, commit)
