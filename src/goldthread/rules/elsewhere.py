@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from goldthread.names import Instant, KeeperId, Level
+from goldthread.report import Contact
 from goldthread.rules import bond_events, bond_orders
 from goldthread.rules.events import Copy
 from goldthread.rules.member import AT_REST, Member
@@ -45,30 +46,35 @@ def fetch_newest(bonds: Bonds, member: Member) -> None:
     here = max((commit for commit in (sealed, record.deposited) if commit is not None), default=None)
     if member.fetching is not None or bonds.now < member.retry_at or (here is not None and newest.commit <= here):
         return
-    member.fetching = newest.commit
-    member.out.append(bond_orders.MendCopy(record.name, newest.commit, (newest,), _who_has(bonds, member, newest)))
+    partner = _who_has(bonds, member, newest)
+    if partner is not None:
+        member.fetching = newest.commit
+        member.out.append(bond_orders.MendCopy(record.name, newest.commit, (newest,), partner))
 
 
 def _who_has(bonds: Bonds, member: Member, copy: Copy) -> KeeperId | None:
-    """Who has this copy."""
+    """Who has this copy, among those that are heard."""
     for partner in bonds.partners.values():
         fact = partner.holds(member.record.name)
-        if fact is not None and fact.commit is not None:
+        is_heard = partner.contact(bonds.awake) is not Contact.SILENT
+        if is_heard and fact is not None and fact.commit is not None:
             own_word = member.record.held if member.record.holder == partner.id else None
             if copy.commit in (fact.commit, own_word):
                 return partner.id
     return None
 
 
-def on_fetched(member: Member, event: bond_events.CopyMended) -> None:
+def on_fetched(member: Member, event: bond_events.CopyMended) -> bool:
+    """Whether this is the answer to what was fetched."""
     if member.fetching != event.commit:
-        return
+        return False
     member.fetching = None
     if event.whole:
         member.sealed, member.sealed_at = Copy(event.commit, Level.SEALED, 0), None
         member.list_copies()
     else:
         member.retry_at = Instant(member.now + member.policy.hold_retry)
+    return True
 
 
 def is_needed(member: Member, holder: Partner | None) -> bool:

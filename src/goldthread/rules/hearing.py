@@ -252,8 +252,8 @@ def on_mended(bonds: Bonds, event: bond_events.CopyMended) -> None:
     member = bonds.members.get(event.member)
     if member is not None:
         bonds.set_time(member)
-        elsewhere.on_fetched(member, event)
-        inventory.on_mended(member, event)
+        if not elsewhere.on_fetched(member, event):
+            inventory.on_mended(member, event)
 
 
 def on_takeover(bonds: Bonds, event: bond_events.TakeoverAsked) -> None:

@@ -102,8 +102,6 @@ class Machine:
         self._heard_at: Instant | None = None
         self._awake = Span(0)
         """How long the keeper has been awake while it was needed: what silences are measured in."""
-        self._awake_most = Span(AWAKE_TICKS * policy.tick)
-        """How much of the time between two events counts as awake."""
         self._next_tick = Instant(0)
         self._stopping: list[int] = []
         """The tickets of those who asked the keeper to end."""
@@ -238,7 +236,8 @@ class Machine:
         if before is not None:
             if now < before:
                 raise InvalidTransition(f"time went backwards: {now} after {before}")
-            self._awake = Span(self._awake + min(now - before, self._awake_most))
+            pace = self._policy.tick if self._bonds.is_idle else min(self._policy.tick, self._policy.beat_every)
+            self._awake = Span(self._awake + min(now - before, AWAKE_TICKS * pace))
         self._heard_at = now
         self._bonds.now, self._bonds.awake = now, self._awake
 
