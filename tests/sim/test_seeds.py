@@ -31,7 +31,7 @@ from goldthread.sim.shrink import shrink
 from goldthread.sim.things import Slot
 
 SEEDS = 1_000
-BONDED_SEEDS = 200
+BONDED_SEEDS = 90
 SHARES = 10
 REGRESSIONS = Path(__file__).with_name("regressions.txt")
 

@@ -172,6 +172,7 @@ class OneFault(Checker):
     def __init__(self) -> None:
         self._landed: dict[Work, CommitId] = {}
         """The newest commit that was ever whole at a holder."""
+        self._owners: dict[Work, Host] = {}
 
     def after_loss(self, place: Place) -> None:
         self._landed.pop(place.work, None)
@@ -187,7 +188,10 @@ class OneFault(Checker):
             raise self.broken(f"a wait until {commit} of {place.name} is held is over, and {landed} is held")
 
     def on_restore(self, place: Place, program: Program, admit: orders.Admit, store: Store | None) -> None:
-        """What a holder that can be asked has whole is not passed over."""
+        """What a holder that can be asked has whole is not passed over; without a lease store a former one may be."""
+        before, self._owners[place.work] = self._owners.get(place.work, place.host), place.host
+        if before is not place.host and not place.host.lease_store:
+            return
         chosen = None if admit.copy is None else admit.copy.commit
         floor = place.host.journal.members[place.name].floor
         if " since " in admit.reason:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from goldthread.names import Epoch, Instant, KeeperId, MemberName, seconds
+from goldthread.names import CommitId, Epoch, Instant, KeeperId, MemberName, seconds
 from goldthread.report import AlarmLevel, Ending, EndingKind, Guard, OwnerState, Phase
 from goldthread.rules import orders
 from goldthread.rules.bond_orders import AdoptCopies, BondRecord
@@ -104,9 +104,10 @@ class BoundedPrice(Checker):
         for host in self.world.hosts.values():
             for place in host.places.values():
                 view = None if host.machine is None else host.machine.view(place.name)
-                is_at_work = view is not None and view.phase is Phase.RUNNING and view.sealed is not None
-                if is_at_work and self._is_settled(place) and self._is_holder_to_be_had(place):
-                    self._look_at_copy(place)
+                if view is None or view.phase is not Phase.RUNNING or view.sealed is None:
+                    continue
+                if self._is_settled(place) and self._is_holder_to_be_had(place):
+                    self._look_at_copy(place, view.sealed.commit)
 
     def _is_settled(self, place: Place) -> bool:
         """Whether its life has been there for a while."""
@@ -131,7 +132,7 @@ class BoundedPrice(Checker):
                 return True
         return False
 
-    def _look_at_copy(self, place: Place) -> None:
+    def _look_at_copy(self, place: Place, sealed: CommitId) -> None:
         record = place.host.journal.members[place.name]
         held = [
             berth.newest
@@ -139,7 +140,7 @@ class BoundedPrice(Checker):
             for berth in host.carrier.berths.values()
             if berth.work is place.work and berth.newest is not None
         ]
-        if record.owner_state is not OwnerState.BONDED or not any(commit.epoch == record.epoch for commit in held):
+        if record.owner_state is not OwnerState.BONDED or not any(commit.epoch == sealed.epoch for commit in held):
             state = record.owner_state.value
             raise self.broken(f"{place.name} runs on {place.host.name}, and is {state}: elsewhere is {held}")
 

@@ -92,7 +92,7 @@ def run_seed(
 ) -> Outcome:
     """Run one seed to its end, or to the first broken promise."""
     random = Random(~seed)
-    world = World(seed, _draw_policy(random), checkers(), machine, teller)
+    world = World(seed, _draw_policy(random, keepers), checkers(), machine, teller)
     scenario = _Scenario(world, random, keepers, omitted)
     try:
         scenario.run((FAULTS if keepers == 1 else _BONDED_FAULTS) if faults is None else faults)
@@ -106,9 +106,9 @@ def run_seed(
     return Outcome(seed, keepers, world.handled, world.digest(), broken, tuple(scenario.drawn))  # type: ignore[arg-type]
 
 
-def _draw_policy(random: Random) -> Policy:
+def _draw_policy(random: Random, keepers: int) -> Policy:
     return Policy(
-        tick=milliseconds(random.choice((100, 200, 500))),
+        tick=milliseconds(random.choice((100, 200, 500 if keepers == 1 else 100))),
         hang_floor=seconds(random.choice((2, 5))),
         hang_beats=random.randint(1, 5),
         stacks_wait=seconds(0.5),
