@@ -52,6 +52,8 @@ def claim(bonds: Bonds, held: Held, partner: Partner) -> None:
     free = held.read_at if lease is None or lease.owner is None else Instant(held.read_at + lease.span + margin)
     if not record.given_up:
         free = max(free, Instant(partner.promise_until + margin))
+    if bonds.now < free and record.given_up:
+        read_lease(bonds, held)  # Its owner gives the lease up, too: no span need be waited for.
     if bonds.now < free or held.ask is not None:
         return
     epoch = Epoch(max(record.epoch, 0 if lease is None else lease.epoch) + 1)
