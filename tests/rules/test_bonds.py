@@ -281,7 +281,7 @@ def test_no_emergency_bond_is_tied_where_the_terms_forbid_it() -> None:
 
 
 def until_limbo(pair: Pair) -> None:
-    while pair.iruka.view.phase is not Phase.LIMBO:
+    while pair.iruka.view.phase not in (Phase.LIMBO, Phase.AWAY):
         if pair.iruka.running is not None:
             pair.iruka.end()
         pair.run(0.5)
