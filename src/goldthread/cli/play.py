@@ -30,7 +30,9 @@ from goldthread.wire.messages import Done, DrillRequest
 __all__ = ["MEMBER", "ONE_THREAD", "STEPS", "Happening", "Outcome", "Play"]
 
 MEMBER: Final = MemberName("digits")
-STEPS: Final = 1400
+STEPS: Final = 2200
+_PACE: Final = 70
+"""Steps in peace between two acts."""
 _RESTARTS: Final = 20
 _HANG_FLOOR: Final = seconds(2)
 _LIMIT_SECONDS: Final = 180.0
@@ -185,7 +187,7 @@ class Play:
     def _further(self, stage: Stage, *, held: bool = True) -> MemberReport:
         """Let the member make some steps in peace, and be held where somebody is there to hold it."""
         start = stage.wait("the member to run", lambda now: now if now.phase is Phase.RUNNING else None)
-        goal = (start.step or 0) + STEPS // 20
+        goal = (start.step or 0) + _PACE
         return stage.wait(
             f"step {goal}", lambda now: now if (now.step or 0) >= goal and (_is_held(now) or not held) else None
         )
