@@ -34,6 +34,7 @@ from goldthread.names import MemberName
 from goldthread.report import (
     BondReport,
     Contact,
+    Guard,
     HeldReport,
     HolderState,
     KeeperReport,
@@ -151,6 +152,14 @@ class Host:
             lambda member: _has_sealed(member, step, life) and member.held is not None
             and member.held.commit.step >= step and member.owner_state is OwnerState.BONDED,
             f"step {step} held in life {life}",
+        )  # fmt: skip
+
+    def until_guarded(self, step: int, name: MemberName = WALK) -> MemberReport:
+        """Its lease or a promise vouches for the life here, and its partner holds this step of it."""
+        return self.until(
+            lambda member: member.guard is not Guard.NONE and bool(member.vouched) and member.held is not None
+            and member.held.commit.step >= step,
+            f"step {step} held, under guard", name,
         )  # fmt: skip
 
     def until_holder(self, of: str) -> HeldReport:
@@ -311,6 +320,10 @@ class Hosts:
             with contextlib.closing(sqlite3.connect(host.home.journal)) as journal, journal:
                 journal.execute("UPDATE keepers SET boot = 'the boot before'")
 
+    def lose_leases(self) -> None:
+        """The disk with the leases is gone."""
+        (self.folder / "leases").rename(self.folder / "leases.lost")
+
     def start_host(self, *names: str) -> None:
         """As it boots: the cable is in, and something starts its keeper."""
         for name in names:
@@ -344,6 +357,10 @@ class Hosts:
         check_ledger(self.ledger(name), memory_lost=memory_lost)
 
     # Waiting
+
+    def until_ledger(self, step: int) -> None:
+        """The walk has passed this step, whatever keepers know."""
+        self.until(lambda: self.ledger()[-1].step >= step, f"step {step}")
 
     def until(self, look: Callable[[], T | None], what: str) -> T:
         """Look until something is found. What all hosts said is shown where that never comes."""
