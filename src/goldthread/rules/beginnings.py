@@ -73,7 +73,7 @@ def begin_life(
     member.fence.begin_epoch()
     member.unvouched = False
     changes = {"epoch": epoch, "joined": False, "told": None, "restored": None, "given_up": False} | changes
-    if not record.claimants:
+    if not record.claimants and member.elsewhere_over is None:
         changes["begun"] = epoch  # It needs no voucher.
     member.move(Phase.STARTING, reason, ending, **changes)
     member.detector = Detector(member.policy, member.record.hang_floor, member.record.gap, member.awake)

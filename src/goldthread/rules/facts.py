@@ -109,5 +109,8 @@ def _held(bonds: Bonds, partner: Partner) -> tuple[HeldFact, ...]:
         if name not in known:
             fact = partner.owns(name)
             if fact is not None:
-                found.append(HeldFact(name, fact.origin, fact.epoch, None, "", reason))
+                own = bonds.members.get(name)
+                is_ours = own is not None and own.record.origin == fact.origin
+                epoch = max(fact.epoch, own.record.epoch) if is_ours and own is not None else fact.epoch
+                found.append(HeldFact(name, fact.origin, epoch, None, "", reason))
     return tuple(found)

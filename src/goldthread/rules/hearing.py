@@ -154,6 +154,11 @@ def on_heard(bonds: Bonds, event: bond_events.BeatHeard) -> None:
             if own is not None:
                 bonds.set_time(own)
             holding.hear(bonds, partner, fact)
+        for refused in facts.held:
+            own = bonds.members.get(refused.member)
+            if own is not None and refused.refused:
+                bonds.set_time(own)
+                owning.hear_refusal(bonds, own, refused)
         for yielded in facts.yielded:
             holding.hear_yielded(bonds, partner, yielded)
     seen = 0 if partner.facts is None else partner.facts.version

@@ -86,6 +86,8 @@ def _why_not(bonds: Bonds, partner: Partner, fact: OwnedFact) -> str:
         return f"another member named {fact.member} lives on {bonds.name}: rename one of the two"
     if own is not None and own.record.phase not in _ELSEWHERE and own.record.begun >= fact.epoch:
         return f"life {own.record.begun} of {fact.member} is {bonds.name}'s"
+    if _knows_newer(own, fact):
+        return f"a newer life of {fact.member} than {fact.epoch} has begun elsewhere"
     for (holder_for, name), other in bonds.helds.items():
         if name != fact.member or holder_for == partner.id:
             continue
@@ -98,6 +100,13 @@ def _why_not(bonds: Bonds, partner: Partner, fact: OwnedFact) -> str:
         needed, lent = SLOTS_HELD * fact.bytes / 2**20, room / 2**20
         return f"its copies need {needed:.1f} MiB, and {lent:.1f} MiB of what the terms lend are left"
     return ""
+
+
+def _knows_newer(own: Member | None, fact: OwnedFact) -> bool:
+    """Whether a member that went away from here lives on, by what is known, in a newer life than the fact tells."""
+    if own is None or own.record.phase is not Phase.AWAY or own.record.origin != fact.origin:
+        return False
+    return own.record.epoch > fact.epoch or (own.record.epoch == fact.epoch and not fact.begun)
 
 
 def _why_over(bonds: Bonds, partner: Partner, fact: OwnedFact) -> str:
@@ -218,7 +227,7 @@ def consider(bonds: Bonds, held: Held) -> None:
     contact = partner.contact(bonds.awake)
     is_lost = contact is Contact.SILENT and partner.record.ending is False
     if record.state is HolderState.CLAIMING:
-        claiming.read_lease(bonds, held)  # Where no answer comes, the register tells how it went.
+        claiming.pursue(bonds, held, contact)
         return
     if not (is_lost or record.given_up or record.wanted):
         _calm(bonds, held, partner, contact)
@@ -289,6 +298,6 @@ def promised(bonds: Bonds, partner: Partner) -> tuple[Any, ...]:
         is_own = own is not None and own.record.phase not in _ELSEWHERE and own.record.begun >= fact.epoch
         held = bonds.helds.get((partner.id, fact.member))
         is_claimed = held is not None and held.record.state is HolderState.CLAIMING
-        if not is_own and not is_claimed:
+        if not is_own and not is_claimed and not _knows_newer(own, fact):
             names.append(fact.member)
     return tuple(names)

@@ -83,7 +83,9 @@ def on_found(bonds: Bonds, member: Member, event: bond_events.LeaseFound) -> Non
         fence.was_read = False
         return
     fence.lease_text = ""
-    if lease is not None and lease.owner != bonds.me and lease.epoch > record.begun:
+    # What was given up under this life's own number is free, also where that life never began.
+    known = record.epoch if lease is None or lease.owner is None else record.begun
+    if lease is not None and lease.owner != bonds.me and lease.epoch > known:
         owning.go_away(bonds, member, lease.owner, lease.epoch)
         return
     fence.due = bonds.now

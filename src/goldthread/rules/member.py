@@ -336,8 +336,9 @@ class Member:
 
     @property
     def is_vouched(self) -> bool:
-        """Whether its life may begin."""
-        return self.fence.vouches(self.record, self.now)
+        """Whether its life may begin: it is vouched for, and its holder was given the time to say that a newer one
+        has begun there."""
+        return self.elsewhere_over is None and self.fence.vouches(self.record, self.now)
 
     def start_program(self) -> None:
         """Start the present life, now or as soon as it is vouched for."""

@@ -19,6 +19,7 @@ from goldthread.rules.bond_states import check_owner
 from goldthread.rules.member import KILL, TERM, Member
 from goldthread.rules.partner import Partner
 from goldthread.terms import Consent
+from goldthread.wire.bonds import HeldFact
 
 if TYPE_CHECKING:
     from goldthread.rules.bonds import Bonds
@@ -27,6 +28,7 @@ __all__ = [
     "follow",
     "go_away",
     "hand_over",
+    "hear_refusal",
     "on_held",
     "on_hold_asked",
     "on_replicate_failed",
@@ -306,6 +308,13 @@ def _give_up_in_limbo(bonds: Bonds, member: Member) -> None:
     if record.owner_state is OwnerState.BONDED and partner.terms.takeover is not Consent.NO:
         member.persist(given_up=True)
         member.alarm(AlarmLevel.WARNING, f"{record.name} is in limbo here, so {partner.name} may take it over")
+
+
+def hear_refusal(bonds: Bonds, member: Member, fact: HeldFact) -> None:
+    """A partner refuses to hold a member since it knows of a newer life of it: then that is the one."""
+    record = member.record
+    if record.phase is not Phase.AWAY and record.origin == fact.origin and fact.epoch > record.epoch:
+        go_away(bonds, member, None, fact.epoch)
 
 
 def hand_over(bonds: Bonds, member: Member, event: bond_events.TakeoverAsked) -> None:

@@ -73,7 +73,7 @@ def vouch(bonds: Bonds, member: Member) -> None:
     is_vouched = until is None or bonds.now < until
     if is_vouched:
         _thaw(member)
-        if member.start_wanted and record.phase is Phase.STARTING:
+        if member.start_wanted and member.is_vouched and record.phase is Phase.STARTING:
             member.start_program()
         if member.unvouched and record.phase is Phase.WAITING:
             member.unvouched = False
