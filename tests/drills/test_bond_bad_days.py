@@ -82,10 +82,8 @@ def test_wrong_codes_are_refused_with_the_reason(tmp_path: Path) -> None:
         ]
         kakashi.cli("bond", "accept", code)
         said.append(hosts.add("tsunade").cli("bond", "accept", code, status=1))
-        assert "truncated" in said[0] or "code" in said[0]
-        assert "itself" in said[1] or "own" in said[1]
-        assert "used" in said[2] or "not known" in said[2] or "no such" in said[2]
-        assert all("hint:" in words for words in said), said
+        for words, sentence in zip(("is cut short", "bonded with itself", "it was used"), said, strict=True):
+            assert words in sentence and "hint:" in sentence
         assert hosts["tsunade"].bond("iruka") is None
 
 

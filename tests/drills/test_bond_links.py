@@ -126,7 +126,6 @@ def test_host_lost_is_taken_over_by_a_lease_in_etcd(tmp_path: Path) -> None:
         hosts.ends_well(hosts["kakashi"], 60)
 
 
-@pytest.mark.xfail(strict=True, reason="the returned owner and the new one refuse each other: both say life 2")
 def test_without_a_lease_store_hold_waits_for_a_person(tmp_path: Path) -> None:
     """A lost link stops nobody and gives nobody the member; when the host is gone a person says so."""
     with Hosts(tmp_path, "iruka", "kakashi", lease_store="") as hosts:
