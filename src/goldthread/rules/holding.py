@@ -48,7 +48,7 @@ def hear(bonds: Bonds, partner: Partner, fact: OwnedFact) -> None:
         if not fact.begun:
             return
         bonds.meet_newer(own, partner, fact.epoch)
-    if own is not None and own.record.phase is Phase.AWAY:
+    if own is not None and own.record.phase is Phase.AWAY and fact.begun:
         _hear_of_owner(own, partner, fact)
     if held is not None and fact.epoch < held.record.epoch:
         return
@@ -106,7 +106,7 @@ def _knows_newer(own: Member | None, fact: OwnedFact) -> bool:
     """Whether a member that went away from here lives on, by what is known, in a newer life than the fact tells."""
     if own is None or own.record.phase is not Phase.AWAY or own.record.origin != fact.origin:
         return False
-    return own.record.epoch > fact.epoch or (own.record.epoch == fact.epoch and not fact.begun)
+    return own.record.epoch > fact.epoch
 
 
 def _why_over(bonds: Bonds, partner: Partner, fact: OwnedFact) -> str:
