@@ -107,10 +107,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     beat_deviation: Span = milliseconds(100)
     """The least standard deviation that the beats of a partner are credited with."""
 
-    promise: Span = milliseconds(1500)
+    promise: Span = milliseconds(2200)
     """How long a holder promises, with each answer to a beat, not to take over."""
 
-    lease: Span = milliseconds(1500)
+    lease: Span = milliseconds(2200)
     """How long a lease vouches for a life after its last renewal was sent."""
 
     lease_every: Span = milliseconds(400)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from goldthread.names import Epoch, Instant
-from goldthread.report import Contact, HolderState
+from goldthread.report import HolderState
 from goldthread.rules import bond_events, bond_orders, takeover
 from goldthread.rules.held import Held, move, say_once
 from goldthread.rules.partner import Partner
@@ -14,7 +14,7 @@ from goldthread.wire.leases import Lease
 if TYPE_CHECKING:
     from goldthread.rules.bonds import Bonds
 
-__all__ = ["claim", "on_found", "on_granted", "on_unknown", "pursue", "read_lease"]
+__all__ = ["claim", "on_found", "on_granted", "on_unknown", "read_lease"]
 
 _AT_WORK: Final = (HolderState.DOUBTING, HolderState.CLAIMING)
 
@@ -58,22 +58,12 @@ def claim(bonds: Bonds, held: Held, partner: Partner) -> None:
         return
     epoch = Epoch(max(record.epoch, 0 if lease is None else lease.epoch) + 1)
     count = 1 if lease is None else lease.count + 1
-    held.claim = Lease(record.member, record.origin, epoch, bonds.me, None, count, bonds.policy.lease)
+    # Until a holder of the new life is named, nobody else has a copy that is as new.
+    held.claim = Lease(record.member, record.origin, epoch, bonds.me, bonds.me, count, bonds.policy.lease)
     move(bonds, held, HolderState.CLAIMING, f"{record.reason}; its lease is claimed")
     held.ask, held.asked_at = bonds.ask(), bonds.now
     held.due = Instant(bonds.now + bonds.policy.lease_every)
     bonds.out.append(bond_orders.SwapLease(record.member, held.ask, held.claim, held.version))
-
-
-def pursue(bonds: Bonds, held: Held, contact: Contact) -> None:
-    """Where no answer comes to a claim, the register tells how it went. It is given up where the owner is heard again:
-    if it was won after all, the owner learns that from the register, and yields."""
-    is_wanted = held.record.given_up or held.record.wanted
-    if contact is Contact.FRESH and not is_wanted and held.ask is None:
-        held.claim = None
-        move(bonds, held, HolderState.DOUBTING, "its owner is heard again")
-    else:
-        read_lease(bonds, held)
 
 
 def on_granted(bonds: Bonds, held: Held, event: bond_events.LeaseGranted) -> None:

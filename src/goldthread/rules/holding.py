@@ -227,7 +227,9 @@ def consider(bonds: Bonds, held: Held) -> None:
     contact = partner.contact(bonds.awake)
     is_lost = contact is Contact.SILENT and partner.record.ending is False
     if record.state is HolderState.CLAIMING:
-        claiming.pursue(bonds, held, contact)
+        # Where no answer comes, the register tells how it went. Nothing is promised before, also to an owner that is
+        # heard again: the lease may be this keeper's.
+        claiming.read_lease(bonds, held)
         return
     if not (is_lost or record.given_up or record.wanted):
         _calm(bonds, held, partner, contact)

@@ -10,7 +10,7 @@ from functools import partial
 from multiprocessing import get_context
 from typing import Final
 
-from goldthread.sim.scenario import ALL, Omitted, Outcome, draw_keepers, run_seed
+from goldthread.sim.scenario import ALL, Omitted, Outcome, draw_keepers, run_drawn, run_seed
 from goldthread.sim.shrink import shrink
 from goldthread.sim.story import Story
 
@@ -40,12 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
     return _report(_run_all(seeds, chosen.keepers, chosen.jobs), as_json=chosen.json)
 
 
-def _run(keepers: int, seed: int) -> Outcome:
-    return run_seed(seed, keepers or draw_keepers(seed))
-
-
 def _run_all(seeds: Iterable[int], keepers: int, jobs: int) -> Iterable[Outcome]:
-    run = partial(_run, keepers)
+    run = partial(run_drawn, keepers)
     if jobs == 1:
         yield from map(run, seeds)
         return

@@ -24,7 +24,7 @@ from goldthread.sim.things import Work
 from goldthread.sim.world import Teller, World
 from goldthread.terms import Consent, Terms, WithoutLeaseStore
 
-__all__ = ["ALL", "Omitted", "Outcome", "all_checkers", "draw_keepers", "run_seed"]
+__all__ = ["ALL", "Omitted", "Outcome", "all_checkers", "draw_keepers", "run_drawn", "run_seed"]
 
 _MS: Final = milliseconds(1)
 _FAULTS_SPAN: Final = seconds(40)
@@ -73,6 +73,11 @@ class Outcome(msgspec.Struct, frozen=True):
 
 def all_checkers() -> list[Checker]:
     return [Whole(), Kept(), OneWriter(), OneFault(), BoundedPrice(), NeverBack(), Calm(), Heals()]
+
+
+def run_drawn(keepers: int, seed: int) -> Outcome:
+    """Run a seed with so many keepers; 0: as many as the seed draws. Here, since other processes must find it."""
+    return run_seed(seed, keepers or draw_keepers(seed))
 
 
 def draw_keepers(seed: int) -> int:
