@@ -74,8 +74,7 @@ def on_granted(bonds: Bonds, held: Held, event: bond_events.LeaseGranted) -> Non
 def on_found(bonds: Bonds, held: Held, event: bond_events.LeaseFound) -> None:
     held.ask = None
     lease, record = event.lease, held.record
-    is_own = lease is not None and lease.owner == bonds.me and lease.epoch > record.epoch
-    if record.state is HolderState.CLAIMING and is_own and lease is not None and event.version is not None:
+    if record.state is HolderState.CLAIMING and _is_won(bonds, held, lease) and lease is not None:
         takeover.take_over(bonds, held, lease.epoch, lease, event.version, None)
         return
     if event.version != held.version or held.read_at is None:
@@ -84,6 +83,13 @@ def on_found(bonds: Bonds, held: Held, event: bond_events.LeaseFound) -> None:
     if record.state is HolderState.CLAIMING:
         held.claim = None
         move(bonds, held, HolderState.DOUBTING, "its lease was not to be had")
+
+
+def _is_won(bonds: Bonds, held: Held, lease: Lease | None) -> bool:
+    """Whether the claim that got no answer stands there; a keeper that did not make it itself goes by the epoch."""
+    if held.claim is not None:
+        return lease == held.claim
+    return lease is not None and lease.owner == bonds.me and lease.epoch > held.record.epoch
 
 
 def on_unknown(bonds: Bonds, held: Held, event: bond_events.LeaseUnknown) -> None:

@@ -73,7 +73,7 @@ def _hear_of_owner(own: Member, partner: Partner, fact: OwnedFact) -> None:
 def hear_yielded(bonds: Bonds, partner: Partner, fact: YieldedFact) -> None:
     """The partner says that the newest life of a member is this keeper's, by the lease store. Then it may begin."""
     held = bonds.helds.get((partner.id, fact.member))
-    if held is None or held.record.origin != fact.origin or fact.epoch <= held.record.epoch or held.record.given_up:
+    if held is None or held.record.origin != fact.origin or fact.epoch < held.record.epoch or held.record.given_up:
         return
     held.record = msgspec.structs.replace(held.record, given_up=True, guard=Guard.LEASE)
     bonds.out.append(orders.Persist(held.record))
@@ -201,7 +201,7 @@ def _let_older_go(bonds: Bonds, held: Held, commit: CommitId) -> None:
         if name == held.record.member and partner != held.record.partner and other.record.epoch < commit.epoch:
             drop(bonds, other)
     own = bonds.members.get(held.record.member)
-    if own is not None and own.record.phase is Phase.AWAY:
+    if own is not None and own.record.phase is Phase.AWAY and commit.epoch >= own.record.epoch:
         own.sealed = None
         bonds.out.append(orders.FreeSlots(own.record.name, Epoch(commit.epoch + 1)))
 

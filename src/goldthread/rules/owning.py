@@ -327,8 +327,10 @@ def hand_over(bonds: Bonds, member: Member, event: bond_events.TakeoverAsked) ->
     elif record.holder != event.to or record.owner_state is not OwnerState.BONDED:
         hint = "it becomes the holder when the present one is gone, or when their bond is ended"
         member.refuse(event.ticket, "UsageError", f"{name} does not hold {record.name}", hint)
-    elif partner.terms.takeover is Consent.NO:
-        member.refuse(event.ticket, "UsageError", f"{name}'s terms are not to take members over")
+    elif partner.terms.takeover is not Consent.YES:
+        text = f"{name}'s terms are not to take members over (takeover {partner.terms.takeover.value})"
+        hint = f"on {name}: `goldthread bond terms {bonds.name} --takeover yes`"
+        member.refuse(event.ticket, "UsageError", text, hint)
     elif not record.bundle:
         text = f"what is needed to run {record.name} elsewhere is not known: it was not started by `goldthread run`"
         member.refuse(event.ticket, "UsageError", text)
