@@ -317,7 +317,7 @@ class Carriage:
         _check(connection)
         if (note.partner, note.member) in self._carried:
             self._carried.remove((note.partner, note.member))
-            self._keeper.tell(ReplicateFailed(note.member, note.partner, note.text))
+            self._keeper.tell(ReplicateFailed(note.member, note.partner, note.text, note.damaged))
 
     def _chunks_fetched(self, connection: Connection, note: carrying.ChunksFetchedNote, descriptors: list[int]) -> None:
         _check(connection)

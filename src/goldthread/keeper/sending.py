@@ -109,7 +109,8 @@ class _Sender:
                 held = self._carry(*task)
             except (GoldthreadError, OSError) as error:
                 self._hang_up()
-                self._tell(CommitNotCarriedNote(self._road.known.partner, self._member, str(error)), ())
+                is_damaged = isinstance(error, CommitDamaged)
+                self._tell(CommitNotCarriedNote(self._road.known.partner, self._member, str(error), is_damaged), ())
             else:
                 self._tell(CommitCarriedNote(self._road.known.partner, self._member, held, self._sent), ())
         self._hang_up()

@@ -173,6 +173,8 @@ class ReplicateFailed(msgspec.Struct, frozen=True, tag=True):
     member: MemberName
     partner: KeeperId
     text: str
+    damaged: bool = False
+    """Whether it is the owner's copy that is not what was sealed."""
 
 
 class CopyLanded(msgspec.Struct, frozen=True, tag=True):

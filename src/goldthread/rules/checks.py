@@ -9,7 +9,7 @@ from goldthread.rules.bond_orders import MendCopy
 from goldthread.rules.events import Copy
 from goldthread.rules.member import Member
 
-__all__ = ["check_if_due", "check_next", "take_check", "take_mended"]
+__all__ = ["check_if_due", "check_next", "check_soon", "take_check", "take_mended"]
 
 
 def check_if_due(member: Member) -> None:
@@ -26,6 +26,13 @@ def check_next(member: Member) -> None:
     copy = member.rounds.begin(_copies_at_rest(member), member.policy.check_every, member.now)
     if copy is not None:
         member.out.append(orders.CheckCopy(member.record.name, copy, background=True))
+
+
+def check_soon(member: Member) -> None:
+    """Its newest sealed commit was found to be damaged, by whoever read it: it is read again, and mended."""
+    if member.sealed is not None:
+        member.rounds.hurry(member.sealed, member.now)
+        check_next(member)
 
 
 def take_check(member: Member, event: events.CopyChecked) -> None:
@@ -46,12 +53,19 @@ def take_mended(member: Member, event: bond_events.CopyMended) -> None:
         member.alarm(AlarmLevel.NOTICE, f"{event.commit} of {name} was mended: {event.text}")
     else:
         member.alarm(AlarmLevel.WARNING, f"{event.commit} of {name} could not be mended: {event.text}")
+        if not any(copy.commit == event.commit for copy in (*member.elsewhere, *_deposits(member))):
+            member.unmendable |= {event.commit}
+            member.list_copies()
 
 
 def _copies_at_rest(member: Member) -> tuple[Copy, ...]:
     """The newest sealed commit, and every deposit."""
     sealed = () if member.sealed is None else (member.sealed,)
-    return (*sealed, *(Copy(commit, Level.DEPOSITED, 0) for commit in sorted(member.vault)))
+    return (*sealed, *_deposits(member))
+
+
+def _deposits(member: Member) -> tuple[Copy, ...]:
+    return tuple(Copy(commit, Level.DEPOSITED, 0) for commit in sorted(member.vault))
 
 
 def _mend(member: Member, copy: Copy, text: str) -> None:

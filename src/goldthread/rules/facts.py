@@ -10,6 +10,7 @@ from goldthread.names import CommitId, Step
 from goldthread.report import Guard, OwnerState, Phase
 from goldthread.rules.member import Member
 from goldthread.rules.partner import Partner
+from goldthread.rules.vouching import wanted_guard
 from goldthread.wire.bonds import Facts, HeldFact, OwnedFact, YieldedFact
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def _owned(bonds: Bonds, member: Member, partner: Partner) -> OwnedFact | None:
         epoch=record.epoch,
         begun=record.begun >= record.epoch,
         phase=record.phase,
-        hold=record.owner_state is not OwnerState.CLOSED and (is_holder or _is_needed(member, partner)),
+        hold=_is_wanted(member, partner),
         guard=_guard(bonds, member, partner),
         newest=_newest(member) if given_up else None,
         bytes=0 if sealed is None else _rounded(sealed.bytes),
@@ -69,15 +70,22 @@ def _owned(bonds: Bonds, member: Member, partner: Partner) -> OwnedFact | None:
 
 
 def _guard(bonds: Bonds, member: Member, partner: Partner) -> Guard:
-    """What this partner is told; only who is counted as a claimant is told of a guard."""
+    """What this partner is told. Only a claimant is told of a guard, and not of one that is to change."""
     record = member.record
     is_claimant = record.holder == partner.id and partner.id in record.claimants
-    return record.guard if is_claimant and (record.guard is not Guard.LEASE or bonds.lease_store) else Guard.NONE
+    return record.guard if is_claimant and wanted_guard(bonds, member) is record.guard else Guard.NONE
 
 
-def _is_needed(member: Member, partner: Partner) -> bool:
-    """Whether a former holder has what the present one has not yet."""
+def _is_wanted(member: Member, partner: Partner) -> bool:
+    """Whether this partner is to keep what it has of a member: the holder, one that may have what is nowhere else, and
+    a former holder that has what the present one has not yet."""
     fact, record = partner.holds(member.record.name), member.record
+    if partner.facts is None:
+        return True
+    if record.owner_state is OwnerState.CLOSED:
+        return False
+    if record.holder == partner.id:
+        return True
     if fact is None or fact.commit is None or fact.origin != record.origin:
         return False
     return record.held is None or record.held < fact.commit

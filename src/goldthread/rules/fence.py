@@ -4,7 +4,7 @@ A member without claimants needs no voucher: nobody can run it but a person's de
 life begins and goes on only before `until`:
 
 - the *lease* vouches from when its last renewal that succeeded was sent, for its span, and for the epoch that was
-  written with it;
+  written with it, where every claimant was told that it must claim the lease first (guard LEASE);
 - a *promise* vouches from when the beat that it answers was sent, and only if whoever promises has seen the present
   epoch. All claimants must promise: one that does not may run the member already.
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import Final
 
 from goldthread.names import Epoch, Instant, KeeperId
+from goldthread.report import Guard
 from goldthread.rules.orders import MemberRecord
 from goldthread.wire.leases import Lease
 
@@ -58,7 +59,8 @@ class Fence:
         """Until when the present life is vouched for; None where it needs no voucher."""
         if not record.claimants:
             return None
-        lease_until = self.lease_until if self.lease_epoch == record.epoch else _NEVER
+        is_leased = record.guard is Guard.LEASE and self.lease_epoch == record.epoch
+        lease_until = self.lease_until if is_leased else _NEVER
         return max(lease_until, min(self.promises.get(claimant, _NEVER) for claimant in record.claimants))
 
     def vouches(self, record: MemberRecord, now: Instant) -> bool:

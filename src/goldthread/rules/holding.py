@@ -278,8 +278,9 @@ def _hindrance(bonds: Bonds, held: Held, partner: Partner, is_lost: bool) -> str
         return f"{name} cannot be taken over: what is needed to run it is not here"
     if partner.record.mine.takeover is not Consent.YES and not record.wanted:
         return f"the terms leave it to a person: `goldthread takeover {name}`"
-    if record.given_up and not is_lost and record.newest is not None and record.commit < record.newest:
-        return f"{name} is taken over when {record.newest} is here"
+    fact = partner.owns(name)
+    if record.given_up and not is_lost and fact is not None and fact.newest is not None and record.commit < fact.newest:
+        return f"{name} is taken over when {fact.newest} is here"
     if record.guard is Guard.NONE and not (record.given_up or record.wanted):
         return (
             f"nobody can tell whether {partner.name} is lost or only out of reach, and its terms say hold:"

@@ -43,6 +43,10 @@ def _take_inventory(member: Member, copies: tuple[Copy, ...]) -> None:
     sealed = [copy for copy in copies if copy.level is Level.SEALED]
     deposits = frozenset(copy.commit for copy in copies if copy.level is Level.DEPOSITED)
     member.vault = deposits
+    if member.record.phase in AT_REST and any(copy.commit in member.unmendable for copy in sealed):
+        sealed = [copy for copy in sealed if copy.commit not in member.unmendable]
+        kept = tuple(copy.commit for copy in sealed)
+        member.out.append(orders.FreeSlots(member.record.name, Epoch(member.record.epoch + 1), kept))
     best = max(sealed, key=lambda copy: copy.commit, default=None)
     if not member.is_alive or member.sealed is None or member.sealed.commit.epoch < member.record.epoch:
         is_same = best is not None and member.sealed is not None and best.commit == member.sealed.commit

@@ -168,6 +168,8 @@ class Member:
         self.deposits = DepositSchedule()
         self.vault: frozenset[CommitId] = frozenset()
         self.damaged: frozenset[CommitId] = frozenset()
+        self.unmendable: frozenset[CommitId] = frozenset()
+        """Sealed commits that are damaged, and of which no other copy is known: an older one is what is left."""
         self.rounds = Rounds()
         self.proved: CommitId | None = None
         """The deposit that was read again and found whole."""

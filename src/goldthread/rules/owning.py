@@ -14,7 +14,7 @@ import msgspec
 
 from goldthread.names import Epoch, Instant, KeeperId, Span
 from goldthread.report import AlarmLevel, Contact, Ending, EndingKind, Guard, OwnerState, Phase
-from goldthread.rules import beginnings, bond_events, bond_orders, elsewhere, leasing, orders, stops, vouching
+from goldthread.rules import beginnings, bond_events, bond_orders, checks, elsewhere, leasing, orders, stops, vouching
 from goldthread.rules.bond_states import check_owner
 from goldthread.rules.member import KILL, TERM, Member
 from goldthread.rules.partner import Partner
@@ -240,6 +240,8 @@ def on_held(bonds: Bonds, member: Member, event: bond_events.CommitHeld) -> None
 
 def on_replicate_failed(bonds: Bonds, member: Member, event: bond_events.ReplicateFailed) -> None:
     member.carrying = None
+    if event.damaged:
+        checks.check_soon(member)
     take_failure(bonds, member, f"a copy of {member.record.name} could not be brought to its holder: {event.text}")
 
 
@@ -336,13 +338,14 @@ def hand_over(bonds: Bonds, member: Member, event: bond_events.TakeoverAsked) ->
         member.refuse(event.ticket, "UsageError", text)
     else:
         member.handing.append(event.ticket)
-        if member.is_alive:
-            stops.tell_to_end(member, TERM, True, f"it is handed over to {name}", EndingKind.HANDED_OVER)
+        reason = f"it is handed over to {name}"
+        if member.is_alive and not member.start_wanted:
+            stops.tell_to_end(member, TERM, True, reason, EndingKind.HANDED_OVER)
+        elif member.start_wanted or record.phase is Phase.WAITING:
+            member.start_wanted, member.due = False, None
+            member.move(Phase.DOWN, reason, given_up=True)
         elif not record.given_up:
-            member.due = None
-            member.move(
-                Phase.DOWN, f"it is handed over to {name}", given_up=True
-            ) if record.phase is Phase.WAITING else (member.persist(given_up=True))
+            member.persist(given_up=True)
 
 
 def release(bonds: Bonds, member: Member, ticket: int) -> None:

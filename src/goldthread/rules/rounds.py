@@ -44,6 +44,10 @@ class Rounds:
         self.under_way = present[first]
         return self.under_way
 
+    def hurry(self, copy: Copy, now: Instant) -> None:
+        """This copy is to be read next."""
+        self._due[copy.commit, copy.level] = now
+
     def end(self, copy: Copy, every: Span, now: Instant) -> bool:
         """A copy was read, whoever asked for it; whether it is the one that was under way."""
         key = copy.commit, copy.level

@@ -17,7 +17,7 @@ from goldthread.rules.partner import Partner
 if TYPE_CHECKING:
     from goldthread.rules.bonds import Bonds
 
-__all__ = ["guard", "take_promises", "vouch"]
+__all__ = ["guard", "take_promises", "vouch", "wanted_guard"]
 
 STOP: Final = 19
 CONTINUE: Final = 18
@@ -27,15 +27,15 @@ def guard(bonds: Bonds, member: Member) -> None:
     """Tell the holder of a guard only when a voucher stands: from then on the life needs one."""
     record, fence = member.record, member.fence
     partner = None if record.holder is None else bonds.partners.get(record.holder)
-    wanted = Guard.NONE if partner is None else bonds.guard_for(partner)
+    wanted = wanted_guard(bonds, member)
     if record.given_up and partner is not None and partner.id not in record.claimants:
         member.persist(claimants=(*record.claimants, partner.id))
-    if wanted is Guard.NONE or partner is None:
-        if record.guard is not Guard.NONE:
-            member.persist(guard=Guard.NONE)
+    if wanted is not record.guard and not record.claimants and record.guard is not Guard.NONE:
+        member.persist(guard=Guard.NONE)
+    if wanted is Guard.NONE or partner is None or (partner.id in record.claimants and record.guard is wanted):
         return
-    if partner.id in record.claimants and record.guard is wanted:
-        return
+    if record.guard not in (Guard.NONE, wanted):
+        return  # Whoever was told of another guard acts on it until it has heard that there is none.
     if record.phase is Phase.RETURNING:
         return  # Its program may live, and cannot be told yet that it needs a voucher from now on.
     if wanted is Guard.LEASE:
@@ -49,6 +49,15 @@ def guard(bonds: Bonds, member: Member) -> None:
     if is_ready:
         claimants = tuple(dict.fromkeys((*record.claimants, partner.id)))
         member.persist(guard=wanted, claimants=claimants)
+
+
+def wanted_guard(bonds: Bonds, member: Member) -> Guard:
+    """What is to keep the holder's life and this one apart. Nothing changes while the holder was not heard."""
+    record = member.record
+    partner = None if record.holder is None else bonds.partners.get(record.holder)
+    if partner is None:
+        return Guard.NONE
+    return record.guard if partner.facts is None else bonds.guard_for(partner)
 
 
 def take_promises(bonds: Bonds, member: Member, partner: Partner, until: Instant) -> None:

@@ -112,7 +112,7 @@ class Carrier:
     def _fail(self, place: Place, partner: KeeperId, text: str, slot: Slot | None) -> None:
         if slot is not None:
             slot.is_carried = False
-        failed = ReplicateFailed(place.name, partner, text)
+        failed = ReplicateFailed(place.name, partner, text, damaged=text.endswith("is not what was sealed"))
         self._host.keeper_after(self._pace(), self._host.give, failed)
 
     # The holder's side

@@ -121,7 +121,8 @@ class BoundedPrice(Checker):
         for partner in host.partners:
             other = world.hosts[partner]
             bonds = (host.journal.bonds.get(partner), other.journal.bonds.get(host.me))
-            if not other.is_up or any(bond is None or bond.ending for bond in bonds) or host.me not in other.partners:
+            is_tied = all(bond is not None and not bond.ending and not bond.ended for bond in bonds)
+            if not other.is_up or not is_tied or host.me not in other.partners:
                 continue
             has_room = bonds[1] is not None and bonds[1].mine.memory >= _ROOMY
             others = {berth.work for berth in other.carrier.berths.values()} | {

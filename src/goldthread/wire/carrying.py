@@ -91,6 +91,8 @@ class CommitNotCarriedNote(msgspec.Struct, frozen=True, tag=True):
     partner: KeeperId
     member: MemberName
     text: str
+    damaged: bool = False
+    """Whether what was to be carried is not what was sealed."""
 
 
 class ChunksFetchedNote(msgspec.Struct, frozen=True, tag=True):
