@@ -97,8 +97,11 @@ class Bonds:
 
     def speak(self) -> None:
         """Say what is new to each partner. Called when the orders that it rests on are given."""
+        grounds = self._grounds()
         for partner in self.partners.values():
-            if self.renew_facts(partner) and partner.is_up:
+            if partner.rests_on(grounds) or not self.renew_facts(partner):
+                continue
+            if partner.is_up:
                 self.beat(partner)
 
     def deadline(self) -> Instant | None:
@@ -211,6 +214,14 @@ class Bonds:
         version = partner.record.version
         facts = None if partner.seen >= version else facts_for(self, partner, version)
         self.out.append(bond_orders.SendBeat(partner.id, partner.send(self.now), facts))
+
+    def _grounds(self) -> list[object]:
+        """All of this keeper that facts are made from. Each is replaced when it changes, so its identity tells."""
+        members = self.members.values()
+        grounds: list[object] = [member.record for member in members]
+        grounds += [member.sealed for member in members]
+        grounds += [held.record for held in self.helds.values()]
+        return grounds
 
     def renew_facts(self, partner: Partner) -> bool:
         """Make this side's facts anew; whether they differ from what the partner was told."""

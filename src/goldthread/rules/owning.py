@@ -350,6 +350,9 @@ def hand_over(bonds: Bonds, member: Member, event: bond_events.TakeoverAsked) ->
 
 def release(bonds: Bonds, member: Member, ticket: int) -> None:
     """A person decides that no other keeper runs this member: its life goes on without a voucher."""
-    turn(member, OwnerState.SEEKING, claimants=(), guard=Guard.NONE, holder=None, held=None)
+    was_given_up = member.record.given_up
+    turn(member, OwnerState.SEEKING, claimants=(), guard=Guard.NONE, holder=None, held=None, given_up=False)
+    if was_given_up and member.record.phase is Phase.DOWN:
+        beginnings.start_life(member, f"life {member.next_epoch} starts here after all, as a person decided")
     member.alarm(AlarmLevel.WARNING, f"a person decided that {member.record.name} goes on here without a voucher")
     member.accept(ticket, f"{member.record.name} goes on here")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Final
 
 import msgspec
@@ -74,6 +75,8 @@ class Partner:
         self.told: dict[MemberName, Told] = {}
         self.shape: Facts | None = None
         """What it is told at present, but for the commits that are held."""
+        self.grounds: list[object] = []
+        """What that was made from."""
         self.seen = 0
         """The version that it has seen."""
         self.number = 0
@@ -138,6 +141,14 @@ class Partner:
         """Whether it knows that this is the member's present life."""
         told = self.told.get(member)
         return told is not None and told.epoch == epoch and told.version <= self.seen
+
+    def rests_on(self, grounds: list[object]) -> bool:
+        """Whether what it is told was made from these very things and from what it says now; if not, they are noted."""
+        grounds = [*grounds, self.record, self.facts]
+        if len(grounds) == len(self.grounds) and all(map(operator.is_, grounds, self.grounds)):
+            return True
+        self.grounds = grounds
+        return False
 
     def note_told(self, facts: Facts) -> None:
         """Remember since which version it is told what."""

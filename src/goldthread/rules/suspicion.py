@@ -47,7 +47,7 @@ def _phi_at(deviations: float) -> float:
 class Suspicion:
     """The beats of one partner. `awake` is the time that this keeper has been awake, as the machine counts it."""
 
-    __slots__ = ("_gaps", "_late_after", "_policy", "_silent_after", "heard_awake")
+    __slots__ = ("_gaps", "_late_after", "_policy", "_silent_after", "_square_sum", "_sum", "heard_awake")
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
@@ -57,8 +57,9 @@ class Suspicion:
 
     def forget(self) -> None:
         """A link begins or ended: what was learned of its beats is over."""
-        self._gaps: deque[int] = deque((self._policy.beat_every,), maxlen=_BEATS_KEPT)
-        self._learn()
+        self._gaps: deque[int] = deque()
+        self._sum = self._square_sum = 0
+        self._learn(self._policy.beat_every)
 
     def expect(self, awake: Span) -> None:
         """A new keeper gives the partner until then to be heard."""
@@ -67,8 +68,7 @@ class Suspicion:
     def hear(self, awake: Span) -> None:
         """A sign of the partner came."""
         if self.heard_awake is not None:
-            self._gaps.append(max(awake - self.heard_awake, 0))
-            self._learn()
+            self._learn(max(awake - self.heard_awake, 0))
         self.heard_awake = awake
 
     def contact(self, awake: Span) -> Contact:
@@ -83,14 +83,19 @@ class Suspicion:
     def explain(self, awake: Span) -> str:
         if self.heard_awake is None:
             return "it was never heard"
-        mean = sum(self._gaps) / len(self._gaps)
+        mean = self._sum / len(self._gaps)
         silence = max(awake - self.heard_awake, 0)
         return f"not heard for {silence / 1e9:.1f} s, and it used to beat every {mean / 1e9:.2f} s"
 
-    def _learn(self) -> None:
+    def _learn(self, gap: int) -> None:
+        """Take in one gap more, and let the oldest go."""
+        gone = self._gaps.popleft() if len(self._gaps) == _BEATS_KEPT else 0
+        self._gaps.append(gap)
+        self._sum += gap - gone
+        self._square_sum += gap * gap - gone * gone
         count = len(self._gaps)
-        mean = max(sum(self._gaps) / count, self._policy.beat_every / 2)
-        spread = math.sqrt(sum((gap - mean) ** 2 for gap in self._gaps) / count)
+        mean = max(self._sum / count, self._policy.beat_every / 2)
+        spread = math.sqrt(max(self._square_sum / count - 2 * mean * self._sum / count + mean * mean, 0.0))
         deviation = max(spread, self._policy.beat_deviation)
         self._late_after = round(mean + deviations_of(self._policy.late_phi) * deviation)
         self._silent_after = round(mean + deviations_of(self._policy.silent_phi) * deviation)
