@@ -346,3 +346,31 @@ def test_a_damaged_copy_is_mended_from_the_holder() -> None:
     restored = pair.iruka.view.restored
     assert restored == newest
     assert any("was mended" in text for text in pair.iruka.alarms)
+
+
+def test_of_two_lives_under_one_number_the_one_at_the_origin_makes_way() -> None:
+    """A person took the member over although its owner lived, and its program died there meanwhile."""
+    pair = Pair(store="", terms=HOLD)
+    pair.start()
+    pair.cut()
+    pair.run(5)
+    pair.kakashi.tell(bond_events.TakeoverAsked(7, WALK, KAKASHI))
+    pair.iruka.end()
+    pair.run(5)
+    assert (pair.iruka.running, pair.kakashi.running) == (2, 2)
+    pair.link()
+    pair.run(3)
+    assert (pair.iruka.running, pair.kakashi.running) == (None, 2)
+    assert pair.iruka.view.phase is Phase.AWAY
+
+
+def test_a_person_takes_back_what_was_given_up_to_a_host_that_is_lost() -> None:
+    pair = Pair(store="", terms=HOLD)
+    pair.start()
+    pair.cut()
+    pair.iruka.tell(bond_events.TakeoverAsked(7, WALK, KAKASHI))
+    pair.run(2)
+    assert pair.iruka.running is None and pair.iruka.view.phase is Phase.DOWN
+    pair.iruka.tell(bond_events.TakeoverAsked(8, WALK, IRUKA))
+    pair.run(1)
+    assert pair.iruka.running == 2

@@ -84,7 +84,7 @@ def _why_not(bonds: Bonds, partner: Partner, fact: OwnedFact) -> str:
     own = bonds.members.get(fact.member)
     if own is not None and own.record.phase is not Phase.ABSENT and own.record.origin != fact.origin:
         return f"another member named {fact.member} lives on {bonds.name}: rename one of the two"
-    if own is not None and own.record.phase not in _ELSEWHERE and own.record.begun >= fact.epoch:
+    if own is not None and own.record.phase not in _ELSEWHERE and not _yields(bonds, own, partner, fact):
         return f"life {own.record.begun} of {fact.member} is {bonds.name}'s"
     if _knows_newer(own, fact):
         return f"a newer life of {fact.member} than {fact.epoch} has begun elsewhere"
@@ -100,6 +100,15 @@ def _why_not(bonds: Bonds, partner: Partner, fact: OwnedFact) -> str:
         needed, lent = SLOTS_HELD * fact.bytes / 2**20, room / 2**20
         return f"its copies need {needed:.1f} MiB, and {lent:.1f} MiB of what the terms lend are left"
     return ""
+
+
+def _yields(bonds: Bonds, own: Member, partner: Partner, fact: OwnedFact) -> bool:
+    """Whether a life here makes way for the partner's: for a newer one. Of two under one number, which only a person's
+    error can bring about, that of the member's origin makes way, else that of the greater id."""
+    record = own.record
+    if record.begun != fact.epoch or not fact.begun:
+        return fact.epoch > record.begun
+    return record.origin == bonds.me or (record.origin != partner.id and bonds.me > partner.id)
 
 
 def _knows_newer(own: Member | None, fact: OwnedFact) -> bool:

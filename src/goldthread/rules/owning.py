@@ -350,9 +350,14 @@ def hand_over(bonds: Bonds, member: Member, event: bond_events.TakeoverAsked) ->
 
 def release(bonds: Bonds, member: Member, ticket: int) -> None:
     """A person decides that no other keeper runs this member: its life goes on without a voucher."""
-    was_given_up = member.record.given_up
-    turn(member, OwnerState.SEEKING, claimants=(), guard=Guard.NONE, holder=None, held=None, given_up=False)
-    if was_given_up and member.record.phase is Phase.DOWN:
-        beginnings.start_life(member, f"life {member.next_epoch} starts here after all, as a person decided")
+    record = member.record
+    # A life that never began leaves its number to the claimants: one of them may have used it.
+    changes = {"claimants": (), "guard": Guard.NONE, "holder": None, "held": None, "given_up": False}
+    turn(member, OwnerState.SEEKING, begun=record.epoch, **changes)
+    if member.start_wanted:
+        member.start_wanted = False
+        member.move(Phase.DOWN, f"life {record.epoch} was never vouched for")
+    if member.record.phase is Phase.DOWN and (record.given_up or record.phase is Phase.STARTING):
+        beginnings.start_life(member, f"life {member.next_epoch} starts here, as a person decided")
     member.alarm(AlarmLevel.WARNING, f"a person decided that {member.record.name} goes on here without a voucher")
     member.accept(ticket, f"{member.record.name} goes on here")
