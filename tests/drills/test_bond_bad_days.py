@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from hosts import Host, Hosts
+from hosts import KEEPER, Host, Hosts
 from stage import STEPS
 
 from goldthread.names import MemberName
@@ -56,6 +56,28 @@ def test_disk_full_at_the_holders_home(tmp_path: Path) -> None:
         hosts.kill_host("iruka")
         kakashi.until_step(20, 2)
         hosts.ends_well(kakashi, STEPS)
+
+
+def test_disk_full_at_the_takeover(tmp_path: Path) -> None:
+    """What a takeover needs was laid out when it came: the life goes on, and is written down when there is room."""
+    with Hosts(tmp_path, "iruka") as hosts:
+        kakashi = hosts.add("kakashi", disk="6m")
+        hosts.tie("iruka", "kakashi")
+        iruka = hosts["iruka"]
+        hosts.hold_at(10)
+        iruka.run(STEPS)
+        iruka.until_guarded(10)
+        kakashi.until_holder("iruka")
+        filler = fill(kakashi)
+        keeper = kakashi.place.processes(KEEPER)
+        hosts.kill_host("iruka")
+        kakashi.until_step(10, 2)
+        hosts.hold_at(20)
+        kakashi.until_step(20, 2)
+        assert kakashi.place.processes(KEEPER) == keeper
+        filler.unlink()
+        hosts.ends_well(kakashi, STEPS)
+        assert [life["ending"]["kind"] for life in kakashi.why()["lives"]] == ["host lost", "finished"]
 
 
 def test_terms_too_small_are_said_before_the_copy_is_needed(tmp_path: Path) -> None:

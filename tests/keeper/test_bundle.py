@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -14,11 +15,13 @@ import pytest
 
 from goldthread.errors import KeeperError, PartnerError
 from goldthread.keeper.bundle import (
+    adopt_bundle,
     gather,
     held_folder,
     keep_bundle,
     lay_out,
     make_bundle,
+    owned_folder,
     read_bundle,
     receive_bundle,
 )
@@ -76,6 +79,11 @@ def track(folder: Path, *paths: str) -> None:
 def test_credentials_never_travel(name: str) -> None:
     goes, _ = travelling({name: "of value", "STEPS": "3"})
     assert goes == {"STEPS": "3"}
+
+
+def test_settings_of_a_service_are_no_credentials() -> None:
+    settings = {"AWS_CA_BUNDLE": "/etc/ssl/ca.pem", "AWS_REGION": "eu-central-1"}
+    assert travelling(settings) == (settings, ())
 
 
 def test_a_password_in_an_address_does_not_travel() -> None:
@@ -297,6 +305,42 @@ def test_what_arrives_is_kept_and_compared(home: Home, work: Path) -> None:
     assert said[1].startswith("msgspec is 0.1 at the owner, ")
     assert said[2:] == ("walking 2 is missing at the holder",)
     assert packed == read_bundle(held_folder(home, PARTNER, WALK), digest)
+    assert (held_folder(home, PARTNER, WALK) / digest / "0" / "legs.py").is_file()
+
+
+def test_a_takeover_writes_no_file(home: Home, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came is moved to its place, so a full disk is in nobody's way; to do it twice is to do it once."""
+    packed = pack(gather(WALK, command(work, "walk.py")).bundle)
+    digest = keep_bundle(packed, work / "sent")
+    receive_bundle(home, PARTNER, WALK, digest, packed)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fdopen", refuse)
+    started = adopt_bundle(home, PARTNER, WALK, digest)
+    assert started == adopt_bundle(home, PARTNER, WALK, digest)
+    assert started.directory == str(home.member(WALK) / "program" / digest / "0")
+    assert Path(started.directory, "legs.py").is_file()
+    assert read_bundle(owned_folder(home, WALK), digest) == packed
+    assert list(held_folder(home, PARTNER, WALK).iterdir()) == []
+
+
+def test_a_bundle_that_never_came_cannot_be_adopted(home: Home) -> None:
+    with pytest.raises(KeeperError, match="is not in"):
+        adopt_bundle(home, PARTNER, WALK, "0" * 32)
+
+
+def test_what_was_laid_out_goes_with_its_bundle(home: Home, work: Path) -> None:
+    """Two are kept, each with its files."""
+    digests = []
+    for at, words in enumerate(("one", "two", "three")):
+        packed = pack(gather(WALK, command(work, "walk.py", words)).bundle)
+        digests.append(keep_bundle(packed, work / "sent"))
+        receive_bundle(home, PARTNER, WALK, digests[-1], packed)
+        os.utime(held_folder(home, PARTNER, WALK) / f"{digests[-1]}.bundle", (at, at))
+    kept = {path.name for path in held_folder(home, PARTNER, WALK).iterdir()}
+    assert kept == {name for digest in digests[1:] for name in (digest, f"{digest}.bundle")}
 
 
 def test_another_bundle_than_the_one_announced_is_refused(home: Home, work: Path) -> None:

@@ -7,15 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from goldthread.errors import GoldthreadError
-from goldthread.keeper.bundle import (
-    held_folder,
-    keep_bundle,
-    lay_out,
-    make_bundle,
-    owned_folder,
-    read_bundle,
-    receive_bundle,
-)
+from goldthread.keeper.bundle import adopt_bundle, make_bundle, owned_folder, read_bundle, receive_bundle
 from goldthread.keeper.carriage import Carriage
 from goldthread.keeper.keeper import Keeper
 from goldthread.keeper.links import Links, LinkSettings
@@ -25,7 +17,6 @@ from goldthread.names import KeeperId, MemberName
 from goldthread.rules import bond_orders
 from goldthread.rules.bond_events import BundleFailed, BundleMade
 from goldthread.wire.addresses import write_address
-from goldthread.wire.bundle import BundleLimits, unpack
 
 __all__ = ["BondHands"]
 
@@ -55,7 +46,7 @@ class BondHands:
             bond_orders.MendCopy: mender.mend,
             bond_orders.MakeBundle: lambda order: self._make_bundle(order.member),
             bond_orders.SendBundle: self._send_bundle,
-            bond_orders.ForgetHeld: lambda order: keeper.journal.forget_held(order.partner, order.member),
+            bond_orders.ForgetHeld: lambda order: keeper.forget_held(order.partner, order.member),
         }
 
     def close(self) -> None:
@@ -80,7 +71,7 @@ class BondHands:
     def _make_bundle(self, member: MemberName) -> None:
         """Gather what is needed to run a member elsewhere, off the loop."""
         keeper = self._keeper
-        command = keeper.journal.command(member)
+        command = keeper.command(member)
         if command is None:
             return
 
@@ -95,7 +86,7 @@ class BondHands:
             ward.vouch(order.until)
 
     def _forget_bond(self, order: bond_orders.ForgetBond) -> None:
-        self._keeper.journal.forget_bond(order.partner)
+        self._keeper.forget_bond(order.partner)
         self.carriage.forget(order.partner)
         self.links.forget(order.partner)
 
@@ -118,16 +109,13 @@ class BondHands:
         """What was held is this keeper's own now: the slots, and the command that starts the member here."""
         keeper, member = self._keeper, order.member
         self.carriage.adopt(order)
-        known = keeper.journal.command(member)
         view = keeper.machine.view(member)
-        digest = "" if view is None else view.bundle
         try:
-            packed = read_bundle(held_folder(keeper.home, order.partner, member), digest)
-            keep_bundle(packed, owned_folder(keeper.home, member))
-            if known is not None and not Path(known.directory).is_relative_to(keeper.home.path):
-                return  # It began here, and runs here as its user started it.
-            command = lay_out(unpack(packed, BundleLimits()), keeper.home.member(member) / "program" / digest)
-        except (GoldthreadError, OSError) as error:
+            command = adopt_bundle(keeper.home, order.partner, member, "" if view is None else view.bundle)
+        except GoldthreadError as error:
             keeper.warn(member, f"what is needed to run {member} cannot be laid out: {error}")
             return
-        keeper.journal.store_command(member, command)
+        known = keeper.command(member)
+        if known is None or Path(known.directory).is_relative_to(keeper.home.path):
+            keeper.adopt_command(member, command)
+        # Otherwise it began here, and runs here as its user started it.

@@ -1,11 +1,13 @@
 """What a takeover needs, made at the owner before it is needed, and kept and laid out at the holder.
 
-A bundle is kept as one file under its digest. Its files are laid out only when its member is taken over, in a folder
-of their own, each written whole, none through a link: whatever the partner says, nothing outside is touched. A folder
-that was laid out is never cleared, since the program has worked in it.
+A bundle is kept as one file under its digest. Its files are laid out as soon as it comes, in a folder of their own,
+each written whole, none through a link: whatever the partner says, nothing outside is touched. Nothing of it is run
+before its member is taken over; then it is only moved, so that a takeover needs no room on the disk. A folder that was
+taken over is never cleared, since the program has worked in it.
 
     HOME/members/MEMBER/bundles/DIGEST.bundle           the newest two of a member that this keeper owns
     HOME/bundles/PARTNER/MEMBER/DIGEST.bundle           the newest two of a member that it holds
+    HOME/bundles/PARTNER/MEMBER/DIGEST/0, 1 ...         the trees of each
     HOME/members/MEMBER/program/DIGEST/0, 1 ...         the trees of one that it took over, and in `bundle` beside
                                                         them what they were laid out from
 """
@@ -34,6 +36,7 @@ from goldthread.wire.scrutiny import check_keeper_id
 
 __all__ = [
     "Gathered",
+    "adopt_bundle",
     "gather",
     "held_folder",
     "keep_bundle",
@@ -119,6 +122,7 @@ def keep_bundle(packed: bytes, folder: Path) -> str:
     others = [path for path in folder.glob(f"*{_KEPT}") if path != kept]
     for older in sorted(others, key=lambda path: path.stat().st_mtime_ns)[:-1]:
         older.unlink(missing_ok=True)
+        shutil.rmtree(older.with_suffix(""), ignore_errors=True)
     return digest
 
 
@@ -137,17 +141,19 @@ def read_bundle(folder: Path, digest: str) -> bytes:
 
 
 def receive_bundle(home: Home, partner: KeeperId, member: MemberName, digest: str, packed: bytes) -> tuple[str, ...]:
-    """Keep what came from a partner, and say how this host differs from what it needs. For a worker thread.
+    """Keep and lay out what came from a partner, and say how this host differs from what it needs. For a worker thread.
 
     Raises `PartnerError` where it cannot be right, `KeeperError` where it cannot be kept.
     """
     bundle = unpack(packed, BundleLimits())
     if bundle.member != member or digest_of(packed) != digest:
         raise PartnerError(f"a bundle came that is not the one of {member} that was announced")
+    folder = held_folder(home, partner, member)
     try:
-        keep_bundle(packed, held_folder(home, partner, member))
+        keep_bundle(packed, folder)
     except OSError as error:
         raise KeeperError(f"the bundle of {member} cannot be kept: {error}") from error
+    lay_out(bundle, folder / digest)
     _, said = _program_here(bundle)
     there = bundle.interpreter
     if there is None:
@@ -155,6 +161,21 @@ def receive_bundle(home: Home, partner: KeeperId, member: MemberName, digest: st
     # Nothing of the partner's runs here before a takeover: its variables least of all.
     is_here = is_python(there.path) and os.access(there.path, os.X_OK)
     return (*said, *differences(there, describe(there.path if is_here else sys.executable, os.environ)))
+
+
+def adopt_bundle(home: Home, partner: KeeperId, member: MemberName, digest: str) -> Command:
+    """What was kept for a partner becomes this keeper's own; returns what to start. Raises `KeeperError`."""
+    held, owned = held_folder(home, partner, member), owned_folder(home, member)
+    program = home.member(member) / "program" / digest
+    kept = f"{digest}{_KEPT}"
+    try:
+        for source, target in ((held / kept, owned / kept), (held / digest, program)):
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if source.exists() and not target.exists():
+                source.rename(target)
+    except OSError as error:
+        raise KeeperError(f"the bundle of {member} cannot be moved: {error}") from error
+    return lay_out(unpack(read_bundle(owned, digest), BundleLimits()), program)
 
 
 def lay_out(bundle: Bundle, folder: Path) -> Command:

@@ -189,7 +189,11 @@ class Caller:
         text = printable(str(error))
         if text not in self._said and len(self._said) < _SAID_MOST:
             self._said.add(text)
-            log.info("no link with %s: %s", self._partner, text)
+            log.info("no link with %s: %s", self._name(), text)
+
+    def _name(self) -> str:
+        partner = self._known.keys.partner(self._partner)
+        return self._partner if partner is None else partner.name
 
     def _end_bond(self, text: str) -> None:
         self._farewell = None

@@ -50,7 +50,7 @@ class Commands:
         keeper = self._keeper
         view = keeper.machine.view(request.member)
         if view is None or view.phase not in LIVING:
-            keeper.journal.store_command(request.member, request.command)
+            keeper.store_command(request.member, request.command)
         keeper.tell(
             events.RunAsked(
                 keeper.ticket(connection), request.member, request.budget, request.fresh, request.hang_floor

@@ -128,7 +128,7 @@ class Hands:
         epoch, ward.start_wanted = ward.start_wanted, None
         if epoch is None or ward.shim is None:
             return
-        command = self._keeper.journal.command(ward.member)
+        command = self._keeper.command(ward.member)
         if command is None:
             ending = not_started("the journal does not know its command; run it again with `goldthread run`")
             self._keeper.tell(LifeEnded(ward.member, epoch, ending))

@@ -10,6 +10,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 from goldthread.errors import KeeperError
 from goldthread.keeper.door import Connection
@@ -20,7 +21,7 @@ from goldthread.keeper.shelf import Shelf
 from goldthread.keeper.stacks import Identity, is_alive, process_identity
 from goldthread.keeper.ward import Ward
 from goldthread.local import Home
-from goldthread.names import Epoch, MemberName, seconds
+from goldthread.names import Epoch, KeeperId, MemberName, seconds
 from goldthread.policy import Policy
 from goldthread.report import AlarmLevel, AlarmReport
 from goldthread.rules.bond_events import BondEvent
@@ -29,11 +30,17 @@ from goldthread.rules.events import Event
 from goldthread.rules.machine import Machine
 from goldthread.rules.orders import LifeRecord, MemberRecord, Order
 from goldthread.vault.disk import DiskVault
+from goldthread.wire.messages import Command
 
 __all__ = ["Keeper"]
 
 log = logging.getLogger("goldthread.keeper")
 
+_LOGGED: Final = {
+    AlarmLevel.NOTICE: logging.INFO,
+    AlarmLevel.WARNING: logging.WARNING,
+    AlarmLevel.CRITICAL: logging.CRITICAL,
+}
 _ALARMS_SHOWN = 5
 _ALARMS_KEPT = 100
 _WRITE_AGAIN = seconds(5)
@@ -66,7 +73,9 @@ class Keeper:
         self._tickets_given = 0
         self._events: deque[Event | BondEvent] = deque()
         self._telling = False
-        self._unwritten: dict[object, Record] = {}
+        self._unwritten: dict[object, Callable[[], None]] = {}
+        self._commands: dict[MemberName, Command] = {}
+        """Those that are not written yet."""
         self._unwritten_alarms: deque[tuple[MemberName | None, AlarmReport]] = deque(maxlen=_ALARMS_KEPT)
         self._retries_writing = False
         self.began = now()
@@ -101,14 +110,41 @@ class Keeper:
         """Write to the journal. Where the disk is full the record is kept and written as soon as it can be: a
         program is not stopped for want of a journal, and a death of the keeper before that is met by the epochs in
         slots and vault, which are never lower."""
-        key = _key_of(record)
-        self._unwritten.pop(key, None)
-        self._unwritten[key] = record
-        self._write()
+        self._write_down(_key_of(record), lambda: self.journal.write(record, time.time()))
+
+    def forget_held(self, partner: KeeperId, member: MemberName) -> None:
+        self._write_down((HeldRecord, partner, member), lambda: self.journal.forget_held(partner, member))
+
+    def forget_bond(self, partner: KeeperId) -> None:
+        self._write_down((BondRecord, partner), lambda: self.journal.forget_bond(partner))
+
+    def adopt_command(self, member: MemberName, command: Command) -> None:
+        """What starts a member that was taken over."""
+        self._commands[member] = command
+        self._write_down((Command, member), lambda: self._write_command(member))
+
+    def store_command(self, member: MemberName, command: Command) -> None:
+        """What its user starts. Raises `NoRoom` where it cannot be written now."""
+        self.journal.store_command(member, command)
+        self._commands.pop(member, None)
+
+    def command(self, member: MemberName) -> Command | None:
+        """What starts this member; None for one that no `run` started."""
+        return self._commands.get(member) or self.journal.command(member)
 
     def alarm(self, level: AlarmLevel, member: MemberName | None, text: str) -> None:
-        log.warning("%s: %s%s", level.value, f"{member}: " if member else "", text)
+        log.log(_LOGGED[level], "%s%s", f"{member}: " if member else "", text)
         self._unwritten_alarms.append((member, AlarmReport(level, text, time.time())))
+        self._write()
+
+    def _write_command(self, member: MemberName) -> None:
+        if member in self._commands:
+            self.store_command(member, self._commands[member])
+
+    def _write_down(self, key: object, write: Callable[[], None]) -> None:
+        """Now, or as soon as it can be. What is written later under the same key replaces what is not written yet."""
+        self._unwritten.pop(key, None)
+        self._unwritten[key] = write
         self._write()
 
     def _write(self) -> None:
@@ -116,7 +152,7 @@ class Keeper:
         try:
             while self._unwritten:
                 key = next(iter(self._unwritten))
-                self.journal.write(self._unwritten[key], time.time())
+                self._unwritten[key]()
                 del self._unwritten[key]
             while self._unwritten_alarms:
                 member, alarm = self._unwritten_alarms[0]

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from goldthread import config
-from goldthread.errors import GoldthreadError, KeeperUnreachable
+from goldthread.errors import GoldthreadError, KeeperUnreachable, NoRoom
 from goldthread.keeper.bond_commands import BondCommands
 from goldthread.keeper.bond_hands import BondHands
 from goldthread.keeper.cgroup import clear_groups, leave_life_group
@@ -211,7 +211,10 @@ def _build(home: Home, loop: Loop) -> tuple[Keeper, Eyes, BondHands, Door]:
         label=settings.label,
         lease_store=digest_of(store),
     )
-    journal.begin(boot, os.getpid(), VERSION, time.time())
+    try:
+        journal.begin(boot, os.getpid(), VERSION, time.time())
+    except NoRoom as error:
+        log.warning("%s: this keeper is not in its journal", error)
     keeper = Keeper(home, policy, keys, loop, journal, vault, machine)
     eyes = Eyes(keeper)
     links = LinkSettings(listen=settings.listen, addresses=settings.addresses)

@@ -15,6 +15,7 @@ from goldthread.report import (
     Contact,
     HeldReport,
     HeldThere,
+    HolderState,
     KeeperReport,
     MemberReport,
     OwnerState,
@@ -132,11 +133,12 @@ def _why_not_held(member: MemberName, bond: BondView) -> str:
 
 
 def held_report(record: HeldRecord) -> HeldReport:
+    is_whole = record.state is HolderState.BONDED and record.commit is not None
     return HeldReport(
         member=record.member,
         partner=record.partner,
         state=record.state,
-        reason=record.reason,
+        reason=f"{record.commit} is whole here" if is_whole else record.reason,
         epoch=record.epoch,
         phase=record.phase,
         guard=record.guard,

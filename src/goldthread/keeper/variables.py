@@ -23,6 +23,12 @@ _CREDENTIALS: Final = (
     "GOOGLE_*", "GCP_*", "OCI_*", "VAULT_*", "KUBE*", "DOCKER_*", "GITHUB_*", "GITLAB_*", "CI_*", "ACTIONS_*",
     "NPM_CONFIG_*", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX*",
 )  # fmt: skip
+_NO_CREDENTIALS: Final = (
+    "*_CA_BUNDLE", "*_CA_CERTS", "*_CA_CERTS_FILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_DEFAULT_OUTPUT",
+    "AWS_PAGER", "AWS_RETRY_MODE", "AWS_MAX_ATTEMPTS", "AWS_ENDPOINT_URL*", "AZURE_REGION", "GOOGLE_CLOUD_PROJECT",
+    "GOOGLE_CLOUD_REGION",
+)  # fmt: skip
+"""Settings under the names of services whose other variables are credentials."""
 _OF_A_SESSION: Final = (
     "DISPLAY", "WAYLAND_*", "XAUTHORITY", "XDG_*", "DBUS_*", "DESKTOP_*", "GNOME_*", "KDE_*", "GTK_*", "QT_*",
     "SSH_*", "GPG_*", "GNUPGHOME", "KRB5*", "TMUX*", "STY", "TERM*", "COLORTERM", "LS_COLORS", "WINDOWID", "SHLVL",
@@ -58,7 +64,7 @@ def travelling(environment: Mapping[str, str], named: Collection[str] = ()) -> t
     for name, value in environment.items():
         if name in named:
             goes[name] = value
-        elif _is_one_of(name, _CREDENTIALS) or _has_password(value):
+        elif _is_credential(name) or _has_password(value):
             stays.append(name)
         elif not _is_bound_to_its_place(name):
             goes[name] = value
@@ -68,6 +74,10 @@ def travelling(environment: Mapping[str, str], named: Collection[str] = ()) -> t
 def host_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """Those that each host has its own of."""
     return {name: environment[name] for name in _OF_A_HOST if name in environment}
+
+
+def _is_credential(name: str) -> bool:
+    return _is_one_of(name, _CREDENTIALS) and not _is_one_of(name, _NO_CREDENTIALS)
 
 
 def _has_password(value: str) -> bool:
