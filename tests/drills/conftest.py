@@ -23,3 +23,11 @@ def pair(tmp_path: Path) -> Iterator[Hosts]:
     with Hosts(tmp_path, "iruka", "kakashi") as hosts:
         hosts.tie("iruka", "kakashi")
         yield hosts
+
+
+@pytest.fixture
+def patient(tmp_path: Path) -> Iterator[Hosts]:
+    """A pair that gives a keeper the time to come back, however busy this machine is."""
+    with Hosts(tmp_path, "iruka", "kakashi", lease="20s", promise="20s") as hosts:
+        hosts.tie("iruka", "kakashi")
+        yield hosts

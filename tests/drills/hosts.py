@@ -341,6 +341,12 @@ class Hosts:
         beside.write_text(str(step))
         beside.rename(self.folder / f"{name}.hold")
 
+    def walk_on(self, steps: int = 20) -> int:
+        """Have the walk go so many steps further than it has come; the step where it waits then."""
+        step = self.ledger()[-1].step + steps
+        self.hold_at(step)
+        return step
+
     def let_go(self, name: MemberName = WALK) -> None:
         (self.folder / f"{name}.hold").unlink(missing_ok=True)
 

@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 from hosts import CARRIER, KEEPER, SHIM, Hosts
 from stage import STEPS
 
 from goldthread.report import OwnerState, Phase
-
-
-@pytest.fixture
-def patient(tmp_path: Path) -> Iterator[Hosts]:
-    """A pair that gives a keeper the time to come back, however busy this machine is."""
-    with Hosts(tmp_path, "iruka", "kakashi", lease="20s", promise="20s") as hosts:
-        hosts.tie("iruka", "kakashi")
-        yield hosts
 
 
 def test_program_killed_lives_again_at_home(pair: Hosts) -> None:

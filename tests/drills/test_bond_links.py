@@ -10,7 +10,6 @@ from hosts import Hosts
 from goldthread.report import Contact, Guard, HolderState
 
 STEPS = 200
-PACE = "0.02"
 LARGE = 6_000_000
 """Numbers of a state of 46 MiB, which takes two seconds at SLOW."""
 SLOW = ("--bandwidth", "24MiB")
@@ -20,33 +19,35 @@ SLOW = ("--bandwidth", "24MiB")
 def test_link_cut_in_one_direction_stops_nobody(pair: Hosts, source: str, target: str) -> None:
     """The lease vouches for the life, so it goes on, and is not taken over; after the mending it is held again."""
     iruka, kakashi = pair["iruka"], pair["kakashi"]
-    pair.hold_at(STEPS - 10)
-    iruka.run(STEPS, pause=PACE)
+    pair.hold_at(10)
+    iruka.run(STEPS)
     iruka.until_held(10)
     pair.cut(source, target, one_way=True)
     kakashi.until_contact("iruka", Contact.SILENT)
     iruka.until_contact("kakashi", Contact.SILENT)
-    iruka.until_step(pair.ledger()[-1].step + 20)
+    step = pair.walk_on()
+    iruka.until_step(step)
     pair.mend(source, target, one_way=True)
-    iruka.until_held(pair.ledger()[-1].step)
+    iruka.until_held(step)
     pair.ends_well(iruka, STEPS)
     assert {line.epoch for line in pair.ledger()} == {1}
     assert kakashi.member() is None
 
 
 def test_link_cut_in_both_directions_stops_nobody(pair: Hosts) -> None:
-    """For much longer than a lease: the owner renews it, and the holder, which doubts, sees that."""
+    """For longer than a lease: the owner renews it, and the holder, which doubts, sees that."""
     iruka, kakashi = pair["iruka"], pair["kakashi"]
-    pair.hold_at(STEPS - 10)
-    iruka.run(STEPS, pause=PACE)
+    pair.hold_at(10)
+    iruka.run(STEPS, pause="0.02")
     iruka.until_held(10)
     pair.cut("iruka", "kakashi")
     kakashi.until_held_state(HolderState.DOUBTING)
     iruka.until(lambda member: member.exposed != "", "exposed")
-    iruka.until_step(STEPS - 10)
+    step = pair.walk_on(100)
+    iruka.until_step(step)
     pair.mend("iruka", "kakashi")
     kakashi.until_held_state(HolderState.BONDED)
-    iruka.until_held(STEPS - 10)
+    iruka.until_held(step)
     pair.ends_well(iruka, STEPS)
     assert {line.epoch for line in pair.ledger()} == {1}
 
@@ -121,19 +122,20 @@ def test_lease_store_lost_stops_nobody(tmp_path: Path) -> None:
         hosts.tie("iruka", "kakashi")
         assert hosts.etcd is not None
         iruka, kakashi = hosts["iruka"], hosts["kakashi"]
-        hosts.hold_at(STEPS - 10)
-        iruka.run(STEPS, pause=PACE)
-        iruka.until(lambda member: member.guard is Guard.LEASE and (member.step or 0) > 10, "guarded by a lease")
+        hosts.hold_at(10)
+        iruka.run(STEPS)
+        iruka.until(lambda member: member.guard is Guard.LEASE and member.step == 10, "guarded by a lease")
         hosts.etcd.freeze()
         iruka.until_alarm("lease store")
-        iruka.until_held(hosts.ledger()[-1].step + 20)
+        iruka.until_held(hosts.walk_on())
         hosts.cut("iruka", "kakashi")
         iruka.until(lambda member: member.vouched == 0, "nobody vouches")
         kakashi.until_held_state(HolderState.DOUBTING)
         hosts.etcd.bring_back()
-        iruka.until_step(hosts.ledger()[-1].step + 20)
+        step = hosts.walk_on()
+        iruka.until_step(step)
         hosts.mend("iruka", "kakashi")
-        iruka.until_held(hosts.ledger()[-1].step)
+        iruka.until_held(step)
         hosts.etcd.lose()
         hosts.etcd.bring_back()
         hosts.ends_well(iruka, STEPS)
@@ -200,7 +202,7 @@ def test_without_a_lease_store_yield_stops_and_is_taken_over(tmp_path: Path) -> 
         hosts.tie("iruka", "kakashi", mine=terms, theirs=terms)
         iruka, kakashi = hosts["iruka"], hosts["kakashi"]
         hosts.hold_at(STEPS - 10)
-        iruka.run(STEPS, pause=PACE)
+        iruka.run(STEPS, pause="0.02")
         iruka.until(lambda member: member.guard is Guard.PROMISE and member.held is not None, "guarded by a promise")
         hosts.cut("iruka", "kakashi")
         kakashi.until_step(1, 2)
