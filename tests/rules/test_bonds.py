@@ -373,4 +373,4 @@ def test_a_person_takes_back_what_was_given_up_to_a_host_that_is_lost() -> None:
     assert pair.iruka.running is None and pair.iruka.view.phase is Phase.DOWN
     pair.iruka.tell(bond_events.TakeoverAsked(8, WALK, IRUKA))
     pair.run(1)
-    assert pair.iruka.running == 2
+    assert pair.iruka.running == 100  # Above all that may have begun elsewhere.

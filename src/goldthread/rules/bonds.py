@@ -55,7 +55,9 @@ class Bonds:
         partner = self.partners[record.partner] = Partner(self.policy, record)
         return partner
 
-    def recover(self, bonds: tuple[BondRecord, ...], helds: tuple[HeldRecord, ...], now: Instant) -> None:
+    def recover(
+        self, bonds: tuple[BondRecord, ...], helds: tuple[HeldRecord, ...], *, rebooted: bool, now: Instant
+    ) -> None:
         """Go on where the last keeper ended. What it promised binds this one, which cannot know when that was."""
         self.now = now
         for record in bonds:
@@ -71,16 +73,23 @@ class Bonds:
             elif held_record.partner in self.partners:
                 held = self.helds[held_record.partner, held_record.member] = Held(held_record)
                 held.is_sure = held_record.commit is None
+                if rebooted and held_record.commit is not None:
+                    holding.lose_copy(self, held, "the host was restarted")
         for member in self.members.values():
             self.is_idle = self.is_idle and not member.record.claimants
             member.fence.assumed_until = Instant(now + max(self.policy.promise, self.policy.lease))
+        self.wait_for_holders(Span(0))
+
+    def wait_for_holders(self, awake: Span) -> None:
+        """This keeper began, or slept: holders are given the time to be heard before what they have is passed over."""
+        for member in self.members.values():
             if member.record.holder in self.partners:
-                member.elsewhere_over = Span(self.policy.return_grace)
+                member.elsewhere_over = Span(awake + self.policy.return_grace)
 
     def tick(self) -> None:
         for partner in self.partners.values():
             if partner.contact(self.awake) is Contact.SILENT and partner.silent_at is None:
-                partner.silent_at = self.now
+                partner.silent_at = self.awake
             if partner.is_up and self.now >= partner.due:
                 self.beat(partner)
             if partner.record.ending and partner.is_up and not partner.end_sent:

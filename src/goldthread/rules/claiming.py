@@ -68,14 +68,22 @@ def claim(bonds: Bonds, held: Held, partner: Partner) -> None:
 
 def on_granted(bonds: Bonds, held: Held, event: bond_events.LeaseGranted) -> None:
     held.ask = None
-    takeover.take_over(bonds, held, event.lease.epoch, event.lease, event.version, held.asked_at)
+    _take(bonds, held, event.lease, event.version, held.asked_at)
+
+
+def _take(bonds: Bonds, held: Held, lease: Lease, version: str | None, asked_at: Instant | None) -> None:
+    """The lease is this keeper's. Its copy may have been lost since it was claimed."""
+    if held.record.commit is None or not held.is_sure:
+        say_once(bonds, held, f"its lease is {bonds.name}'s, and no whole copy of {held.record.member} is here")
+    else:
+        takeover.take_over(bonds, held, lease.epoch, lease, version, asked_at)
 
 
 def on_found(bonds: Bonds, held: Held, event: bond_events.LeaseFound) -> None:
     held.ask = None
     lease, record = event.lease, held.record
     if record.state is HolderState.CLAIMING and _is_won(bonds, held, lease) and lease is not None:
-        takeover.take_over(bonds, held, lease.epoch, lease, event.version, None)
+        _take(bonds, held, lease, event.version, None)
         return
     if event.version != held.version or held.read_at is None:
         held.read_at = bonds.now

@@ -25,7 +25,7 @@ from goldthread.wire.bonds import OwnedFact, YieldedFact
 if TYPE_CHECKING:
     from goldthread.rules.bonds import Bonds
 
-__all__ = ["consider", "drop", "hear", "hear_yielded", "on_gone", "on_landed", "promised"]
+__all__ = ["consider", "drop", "hear", "hear_yielded", "lose_copy", "on_gone", "on_landed", "promised"]
 
 _ELSEWHERE: Final = frozenset({Phase.ABSENT, Phase.AWAY})
 """What this keeper knows of a member that is another's, or nobody's."""
@@ -40,6 +40,8 @@ def hear(bonds: Bonds, partner: Partner, fact: OwnedFact) -> None:
     own = bonds.members.get(fact.member)
     held = bonds.helds.get((partner.id, fact.member))
     reason = _why_not(bonds, partner, fact) or _why_over(bonds, partner, fact)
+    if held is not None and held.record.origin == fact.origin and fact.epoch >= held.record.epoch:
+        _learn(bonds, held, fact)  # Refused or not: what the owner said last of its guard binds.
     if reason:
         if fact.hold:
             partner.refused[fact.member] = reason
@@ -57,8 +59,7 @@ def hear(bonds: Bonds, partner: Partner, fact: OwnedFact) -> None:
             drop(bonds, held)
         return
     if held is None:
-        held = _invite(bonds, partner, fact)
-    _learn(bonds, held, fact)
+        _learn(bonds, _invite(bonds, partner, fact), fact)
 
 
 def _hear_of_owner(own: Member, partner: Partner, fact: OwnedFact) -> None:
@@ -216,14 +217,20 @@ def _let_older_go(bonds: Bonds, held: Held, commit: CommitId) -> None:
 
 
 def on_gone(bonds: Bonds, held: Held, event: bond_events.CopiesGone) -> None:
-    held.record = msgspec.structs.replace(held.record, commit=None)
-    held.allowed, held.is_sure = None, True
-    bonds.out.append(orders.Persist(held.record))
+    held.allowed = None
     partner = bonds.partners[held.record.partner]
     _allow(bonds, held, bonds.room_for(partner, but=held.record.member) // SLOTS_HELD)
-    bonds.alarm(AlarmLevel.WARNING, f"the copy of {held.record.member} that is held here is lost: {event.text}")
+    if held.record.commit is not None:
+        lose_copy(bonds, held, event.text)
+
+
+def lose_copy(bonds: Bonds, held: Held, text: str) -> None:
+    held.record = msgspec.structs.replace(held.record, commit=None)
+    held.is_sure = True
+    bonds.out.append(orders.Persist(held.record))
+    bonds.alarm(AlarmLevel.WARNING, f"the copy of {held.record.member} that is held here is lost: {text}")
     if held.record.state is HolderState.BONDED:
-        move(bonds, held, HolderState.SYNCING, event.text)
+        move(bonds, held, HolderState.SYNCING, text)
 
 
 # Doubt

@@ -141,7 +141,7 @@ class Machine:
             older = [epoch for epoch in remembered if epoch < record.epoch]
             member.previous = remembered[max(older)] if older else None
             machine._members[record.name] = member
-        machine._bonds.recover(tuple(bonds), tuple(helds), now)
+        machine._bonds.recover(tuple(bonds), tuple(helds), rebooted=rebooted, now=now)
         machine._pending += machine._take(machine._bonds)
         for member in machine._members.values():
             returns.come_back(member, rebooted)
@@ -238,6 +238,8 @@ class Machine:
                 raise InvalidTransition(f"time went backwards: {now} after {before}")
             pace = self._policy.tick if self._bonds.is_idle else min(self._policy.tick, self._policy.beat_every)
             self._awake = Span(self._awake + min(now - before, AWAKE_TICKS * pace))
+            if now - before > self._policy.return_grace:
+                self._bonds.wait_for_holders(self._awake)
         self._heard_at = now
         self._bonds.now, self._bonds.awake = now, self._awake
 

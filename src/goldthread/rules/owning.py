@@ -36,6 +36,8 @@ __all__ = [
     "take_failure",
 ]
 
+_OUTRANKED: Final = 98
+"""Lives that may have begun elsewhere, before a person decided that the member goes on here."""
 _OVER: Final = frozenset({Phase.ENDED, Phase.ABSENT, Phase.AWAY})
 
 
@@ -117,7 +119,7 @@ def _watch_holder(bonds: Bonds, member: Member, partner: Partner) -> None:
             turn(member, OwnerState.ALONE)
             silence = f"{partner.name}, which held its copy, is silent: {partner.explain(bonds.awake)}"
             member.alarm(AlarmLevel.WARNING, f"{record.name} is exposed: {silence}")
-        waited = partner.silent_at is not None and bonds.now - partner.silent_at >= member.policy.partner_grace
+        waited = partner.silent_at is not None and bonds.awake - partner.silent_at >= member.policy.partner_grace
         if waited:
             _do_without(bonds, member, partner)
         return
@@ -351,9 +353,11 @@ def hand_over(bonds: Bonds, member: Member, event: bond_events.TakeoverAsked) ->
 def release(bonds: Bonds, member: Member, ticket: int) -> None:
     """A person decides that no other keeper runs this member: its life goes on without a voucher."""
     record = member.record
-    # A life that never began leaves its number to the claimants: one of them may have used it.
-    changes = {"claimants": (), "guard": Guard.NONE, "holder": None, "held": None, "given_up": False}
-    turn(member, OwnerState.SEEKING, begun=record.epoch, **changes)
+    changes: dict[str, Any] = {"claimants": (), "guard": Guard.NONE, "holder": None, "held": None, "given_up": False}
+    if member.start_wanted or record.phase is Phase.WAITING or (record.phase is Phase.DOWN and record.given_up):
+        # The claimants may have used the numbers that follow; what a person decided is to outrank them.
+        changes["begun"] = changes["epoch"] = changes["started"] = Epoch(record.epoch + _OUTRANKED)
+    turn(member, OwnerState.SEEKING, **changes)
     if member.start_wanted:
         member.start_wanted = False
         member.move(Phase.DOWN, f"life {record.epoch} was never vouched for")

@@ -65,8 +65,8 @@ class Partner:
         self.is_up = False
         self.beats = Suspicion(policy)
         self.heard_at: Instant | None = None
-        self.silent_at: Instant | None = None
-        """Since when it is silent."""
+        self.silent_at: Span | None = None
+        """Since when it is silent, in the time that this keeper was awake."""
         self.round_trip: Span | None = None
         self.facts: Facts | None = None
         """What it said last of itself; None: nothing since this keeper began."""

@@ -176,7 +176,7 @@ class Carrier:
             self._tell_loss()
 
     def lose_memory(self) -> None:
-        """The host goes down."""
+        """The host goes down; the next keeper knows that by itself."""
         self.berths = {}
         self._lost = {}
 

@@ -156,7 +156,7 @@ class OneWriter(Checker):
 
     def after_seal(self, place: Place, program: Program, commit: CommitId) -> None:
         newest = self._newest.get(place.work, Epoch(0))
-        if commit.epoch < newest:
+        if commit.epoch < newest and not place.work.decided:
             raise self.broken(f"life {commit.epoch} of {place.name} sealed a commit, and life {newest} exists")
 
     def after_landing(self, host: Host, slot: Slot, commit: CommitId) -> None:
@@ -245,7 +245,7 @@ class NeverBack(Checker):
 
     def on_restore(self, place: Place, program: Program, admit: orders.Admit, store: Store | None) -> None:
         work = place.work
-        if admit.epoch <= self._admitted.get(work, 0):
+        if admit.epoch <= self._admitted.get(work, 0) and not work.decided:
             raise self.broken(f"life {admit.epoch} of {place.name} was admitted a second time")
         best = self._best(place)
         chosen = None if admit.copy is None else admit.copy.commit

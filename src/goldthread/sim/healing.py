@@ -78,7 +78,8 @@ class Calm(Checker):
         """The owner's host or what lies between was in trouble, or the owner or a person wants it."""
         world, owner = self.world, self.world.hosts[order.partner]
         record = host.journal.helds.get((order.partner, order.member))
-        if record is None or record.given_up or record.wanted:
+        owned = owner.journal.members.get(order.member)
+        if record is None or record.given_up or record.wanted or (owned is not None and owned.given_up):
             return
         hears = world.network.is_well(host, owner, _SETTLED)
         is_leased = record.guard is Guard.LEASE and world.registers.is_well(owner, _SETTLED)
@@ -176,7 +177,7 @@ class Heals(Checker):
                     owners.setdefault(place.work, []).append(place)
                     self._check(place, view)
         for work, places in owners.items():
-            if len(places) > 1:
+            if len(places) > 1 and not work.decided:
                 raise self.broken(f"{work.name} has several owners: {', '.join(place.host.name for place in places)}")
             if not places or places[0].host.journal.members[work.name].given_up:
                 self._look_for_taker(work)

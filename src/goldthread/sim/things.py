@@ -32,7 +32,7 @@ GARBAGE: Final = -1
 class Work:
     """A member as the world knows it, wherever it runs: the truth that checkers compare with."""
 
-    __slots__ = ("asked_fresh", "asked_stop", "budget", "goal", "name", "number", "pace", "plain", "poison")
+    __slots__ = ("asked_fresh", "asked_stop", "budget", "decided", "goal", "name", "number", "pace", "plain", "poison")
 
     def __init__(self, name: MemberName, number: int, pace: Span) -> None:
         self.name = name
@@ -47,6 +47,8 @@ class Work:
         self.asked_fresh = False
         """Its user asked for a fresh start, once at least."""
         self.asked_stop = False
+        self.decided = False
+        """A person decided where it goes on, with nothing but that word between two lives of it."""
         self.plain = False
         """The program knows nothing of goldthread."""
 
