@@ -23,9 +23,10 @@ from goldthread.rules import (
 )
 from goldthread.rules.bond_orders import BondRecord
 from goldthread.rules.bonds import Bonds
-from goldthread.rules.held import Held
+from goldthread.rules.held import SLOTS_HELD, Held
 from goldthread.rules.member import Member
 from goldthread.rules.partner import Partner
+from goldthread.terms import Terms
 
 __all__ = ["HANDLERS"]
 
@@ -51,7 +52,17 @@ def on_terms(bonds: Bonds, event: bond_events.TermsAsked) -> None:
         return
     partner.record = msgspec.structs.replace(partner.record, mine=event.mine)
     bonds.out.append(orders.Persist(partner.record))
+    taken = sum(SLOTS_HELD * held.record.bytes for (owner, _), held in bonds.helds.items() if owner == partner.id)
+    if taken > event.mine.memory:
+        text = f"{bonds.name} holds more for {partner.name} than its terms lend now"
+        bonds.alarm(AlarmLevel.WARNING, _stays(text, taken, event.mine.memory))
+    _hear_owned(bonds, partner)
     bonds.out.append(orders.Accept(event.ticket, f"the terms for {partner.name} are changed"))
+
+
+def _stays(text: str, taken: int, lent: int) -> str:
+    sizes = f"{taken / 2**20:.1f} MiB, and {lent / 2**20:.1f} MiB are lent"
+    return f"{text} ({sizes}): what is held stays, and nothing is added to it"
 
 
 def on_end_asked(bonds: Bonds, event: bond_events.BondEndAsked) -> None:
@@ -149,13 +160,8 @@ def on_heard(bonds: Bonds, event: bond_events.BeatHeard) -> None:
         partner.facts = facts
         partner.mentioned.update([fact.member for fact in facts.owned] + [fact.member for fact in facts.held])
         if facts.terms != partner.record.theirs:
-            partner.record = msgspec.structs.replace(partner.record, theirs=facts.terms)
-            bonds.out.append(orders.Persist(partner.record))
-        for fact in facts.owned:
-            own = bonds.members.get(fact.member)
-            if own is not None:
-                bonds.set_time(own)
-            holding.hear(bonds, partner, fact)
+            _hear_terms(bonds, partner, facts.terms)
+        _hear_owned(bonds, partner)
         for refused in facts.held:
             own = bonds.members.get(refused.member)
             if own is not None and refused.refused:
@@ -168,6 +174,27 @@ def on_heard(bonds: Bonds, event: bond_events.BeatHeard) -> None:
     if promised:
         partner.promise_until = Instant(bonds.now + bonds.policy.promise)
     bonds.out.append(bond_orders.AnswerBeat(partner.id, event.number, seen, bonds.policy.promise, promised))
+
+
+def _hear_owned(bonds: Bonds, partner: Partner) -> None:
+    """What the partner owns, by its last word: heard when it comes, and when what is lent to it changes."""
+    for fact in () if partner.facts is None else partner.facts.owned:
+        own = bonds.members.get(fact.member)
+        if own is not None:
+            bonds.set_time(own)
+        holding.hear(bonds, partner, fact)
+
+
+def _hear_terms(bonds: Bonds, partner: Partner, terms: Terms) -> None:
+    """The partner lends more or less than before; what it refused by its old terms it may be asked again."""
+    partner.record = msgspec.structs.replace(partner.record, theirs=terms)
+    bonds.out.append(orders.Persist(partner.record))
+    bonds.refusals.pop(partner.id, None)
+    there = [member for member in bonds.members.values() if member.record.holder == partner.id]
+    taken = sum(bonds.bytes_to_hold(member) for member in there if member.record.held is not None)
+    if taken > terms.memory:
+        text = f"{partner.name} holds more for {bonds.name} than it lends now"
+        bonds.alarm(AlarmLevel.WARNING, _stays(text, taken, terms.memory))
 
 
 def on_answered(bonds: Bonds, event: bond_events.BeatAnswered) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from goldthread.names import CommitId, Epoch
+from goldthread.names import CommitId, Epoch, MemberName
 from goldthread.report import AlarmLevel, Contact, Guard, HolderState, Phase
 from goldthread.rules import bond_events, bond_orders, claiming, orders, takeover
 from goldthread.rules.bond_orders import HeldRecord
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["consider", "drop", "hear", "hear_yielded", "lose_copy", "on_gone", "on_landed", "promised"]
 
+_GRAIN: Final = 64 << 10
+"""A copy takes memory in steps of so many bytes."""
 _ELSEWHERE: Final = frozenset({Phase.ABSENT, Phase.AWAY})
 """What this keeper knows of a member that is another's, or nobody's."""
 
@@ -96,11 +98,17 @@ def _why_not(bonds: Bonds, partner: Partner, fact: OwnedFact) -> str:
             return f"another member named {fact.member} is held here for {bonds.name_of(holder_for)}"
         if other.record.epoch >= fact.epoch:
             return f"life {other.record.epoch} of {fact.member} is {bonds.name_of(holder_for)}'s, by what is known here"
-    room = bonds.room_for(partner, but=fact.member)
-    if fact.hold and SLOTS_HELD * fact.bytes > room:
-        needed, lent = SLOTS_HELD * fact.bytes / 2**20, room / 2**20
+    most = _bytes_most(bonds, partner, bonds.helds.get((partner.id, fact.member)), fact.member)
+    if fact.hold and fact.bytes > most:
+        needed, lent = SLOTS_HELD * fact.bytes / 2**20, SLOTS_HELD * most / 2**20
         return f"its copies need {needed:.1f} MiB, and {lent:.1f} MiB of what the terms lend are left"
     return ""
+
+
+def _bytes_most(bonds: Bonds, partner: Partner, held: Held | None, member: MemberName) -> int:
+    """How large a commit of a member may be. What is held stays when the terms shrink, and is kept up to date."""
+    kept = 0 if held is None or held.record.commit is None else -(-held.record.bytes // _GRAIN) * _GRAIN
+    return max(bonds.room_for(partner, but=member) // SLOTS_HELD, kept)
 
 
 def _yields(bonds: Bonds, own: Member, partner: Partner, fact: OwnedFact) -> bool:
@@ -142,6 +150,8 @@ def _invite(bonds: Bonds, partner: Partner, fact: OwnedFact) -> Held:
 
 def _learn(bonds: Bonds, held: Held, fact: OwnedFact) -> None:
     before = held.record
+    partner = bonds.partners[before.partner]
+    most = _bytes_most(bonds, partner, held, fact.member)
     known = before.newest if fact.newest is None else fact.newest
     if before.newest is not None and known is not None and known < before.newest:
         known = before.newest
@@ -151,7 +161,7 @@ def _learn(bonds: Bonds, held: Held, fact: OwnedFact) -> None:
         phase=fact.phase,
         guard=fact.guard,
         given_up=fact.given_up,
-        bytes=fact.bytes,
+        bytes=fact.bytes if fact.bytes <= most else before.bytes,
         newest=known,
     )
     if after.epoch > before.epoch:
@@ -160,10 +170,9 @@ def _learn(bonds: Bonds, held: Held, fact: OwnedFact) -> None:
         held.lease = held.version = None
         after = msgspec.structs.replace(after, wanted=False)
     held.record = after
-    is_news = msgspec.structs.replace(before, newest=known, bytes=fact.bytes) != after
+    is_news = msgspec.structs.replace(before, newest=known, bytes=after.bytes) != after
     if is_news:
         bonds.out.append(orders.Persist(after))
-    most = bonds.room_for(bonds.partners[before.partner], but=fact.member) // SLOTS_HELD
     _allow(bonds, held, most)
 
 
@@ -254,7 +263,7 @@ def consider(bonds: Bonds, held: Held) -> None:
         if record.given_up:
             reason = f"{partner.name} has given it up"
         elif is_lost:
-            reason = f"{partner.name} is silent: {partner.explain(bonds.awake)}"
+            reason = f"{partner.name} is silent"
         else:
             reason = "a person wants it taken over"
         held.doubted_at, held.said = bonds.now, ""

@@ -83,9 +83,8 @@ class Suspicion:
     def explain(self, awake: Span) -> str:
         if self.heard_awake is None:
             return "it was never heard"
-        mean = self._sum / len(self._gaps)
         silence = max(awake - self.heard_awake, 0)
-        return f"not heard for {silence / 1e9:.1f} s, and it used to beat every {mean / 1e9:.2f} s"
+        return f"not heard for {silence / 1e9:.1f} s, and a beat is due every {self._policy.beat_every / 1e9:.1f} s"
 
     def _learn(self, gap: int) -> None:
         """Take in one gap more, and let the oldest go."""

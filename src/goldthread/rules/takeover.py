@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from goldthread.names import Epoch, Instant
-from goldthread.report import AlarmLevel, Ending, EndingKind, Phase
+from goldthread.report import AlarmLevel, Contact, Ending, EndingKind, Phase
 from goldthread.rules import beginnings, bond_orders, orders
 from goldthread.rules.bond_orders import HeldRecord
 from goldthread.rules.member import Member, new_life, new_record
@@ -16,6 +16,7 @@ from goldthread.wire.leases import Lease
 if TYPE_CHECKING:
     from goldthread.rules.bonds import Bonds
     from goldthread.rules.held import Held
+    from goldthread.rules.partner import Partner
 
 __all__ = ["take_over"]
 
@@ -31,7 +32,8 @@ def take_over(
         fresh = new_record(record.member, bonds.policy, record.origin)
         member = bonds.members[record.member] = Member(bonds.policy, fresh, bonds.now, bonds.awake)
     member.now, member.awake = bonds.now, bonds.awake
-    ending = Ending(EndingKind.HANDED_OVER if record.given_up else EndingKind.HOST_LOST, record.reason)
+    why = _why(bonds, held, partner, lease)
+    ending = Ending(EndingKind.HANDED_OVER if record.given_up else EndingKind.HOST_LOST, why)
     before = Epoch(epoch - 1)
     moments = (("died", partner.heard_at),) if partner.heard_at is not None else ()
     member.life = msgspec.structs.replace(
@@ -60,12 +62,27 @@ def take_over(
         fence.lease, fence.version, fence.was_read, fence.lease_epoch = lease, version, True, lease.epoch
         fence.lease_until = Instant(0) if asked_at is None else Instant(asked_at + lease.span)
     member.out.append(bond_orders.AdoptCopies(record.partner, record.member))
-    reason = f"life {epoch} starts on {bonds.name}: {record.reason}"
+    reason = f"life {epoch} starts on {bonds.name}: {why}"
     beginnings.start_life(member, reason, (*moments, ("seen", seen)))
     member.out.append(bond_orders.ForgetHeld(record.partner, record.member))
-    member.alarm(AlarmLevel.WARNING, f"{record.member} of {partner.name} is taken over: {record.reason}")
+    member.alarm(AlarmLevel.WARNING, f"{record.member} of {partner.name} is taken over: {why}")
     if held.ticket is not None:
         member.accept(held.ticket, f"life {epoch} of {record.member} is being started here")
+
+
+def _why(bonds: Bonds, held: Held, partner: Partner, lease: Lease | None) -> str:
+    """As things stand at the takeover, and not as they were when doubts began."""
+    record = held.record
+    if record.given_up:
+        return f"{partner.name} has given it up"
+    why = f"{partner.name} is silent: {partner.explain(bonds.awake)}"
+    if partner.contact(bonds.awake) is not Contact.SILENT:
+        why = record.reason
+    elif record.wanted:
+        why = f"a person wants it taken over, and {why}"
+    elif lease is not None:
+        why = f"{why}; its lease is {bonds.name}'s"
+    return why
 
 
 def _loss(record: HeldRecord) -> str:
