@@ -6,7 +6,6 @@ import msgspec
 from pair import IRUKA, KAKASHI, WALK, Pair
 
 from goldthread.names import Epoch, Step, seconds
-from goldthread.policy import Budget
 from goldthread.report import Contact, EndingKind, Guard, HolderState, OwnerState, Phase
 from goldthread.rules import bond_events, events, orders
 from goldthread.terms import Consent, Terms, WithoutLeaseStore
@@ -211,29 +210,12 @@ def test_terms_that_are_too_small_are_said_at_once() -> None:
     assert any("need 2.0 MiB" in text for text in pair.iruka.alarms)
 
 
-def test_a_name_that_is_held_for_a_partner_is_taken() -> None:
+def test_a_keeper_that_ends_says_which_copies_go_with_it() -> None:
     pair = Pair()
     pair.start(3)
-    pair.kakashi.tell(events.RunAsked(1, WALK, Budget()))
+    pair.kakashi.tell(events.KeeperStopAsked(7, stop_members=False, leave_members=False))
     (answer,) = pair.kakashi.answers
-    assert isinstance(answer, orders.Refuse) and "held here for iruka" in answer.text
-    assert pair.iruka.running == 1 and pair.kakashi.running is None
-
-
-def test_two_members_of_one_name_are_never_mixed() -> None:
-    pair = Pair()
-    pair.cut()
-    for host in (pair.iruka, pair.kakashi):
-        host.tell(bond_events.LinkLost(pair.other(host).me, "cut"))
-        host.tell(events.RunAsked(1, WALK, Budget()))
-    pair.run(1)
-    assert pair.iruka.seal(3) and pair.kakashi.seal(50)
-    pair.link()
-    pair.run(5)
-    assert pair.iruka.running == 1 and pair.kakashi.running == 1
-    assert pair.iruka.seal(4) and pair.kakashi.seal(51)
-    for host in (pair.iruka, pair.kakashi):
-        assert any("rename one of the two" in text for text in host.alarms)
+    assert answer.text == "the keeper ends, and with it the copies that it holds: walk of iruka"
 
 
 def test_a_partner_that_lives_is_not_robbed_by_hand() -> None:

@@ -145,6 +145,15 @@ class Bonds:
         """For whom a member of this name is held here; empty where none is."""
         return next((self.name_of(owner) for owner, name in self.helds if name == member), "")
 
+    def last_words(self) -> str:
+        """What goes with this keeper when it ends in order; empty where it holds nothing."""
+        held = [
+            f"{name} of {self.name_of(owner)}"
+            for (owner, name), one in sorted(self.helds.items())
+            if one.record.commit is not None
+        ]
+        return f", and with it the copies that it holds: {', '.join(held)}" if held else ""
+
     def views(self) -> tuple[BondView, ...]:
         return tuple(
             partner.view(self.awake, tuple((name, why) for name, (why, _) in self.refusals.get(one, {}).items()))

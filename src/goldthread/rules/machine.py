@@ -317,6 +317,7 @@ class Machine:
         for member in members:
             wishes.dismiss(member)
             self._collect(member, orders)
-        orders += [Accept(ticket, "the keeper ends") for ticket in self._stopping]
+        text = f"the keeper ends{self._bonds.last_words()}"
+        orders += [Accept(ticket, text) for ticket in self._stopping]
         orders.append(StopKeeper())
         self._stopping = []
