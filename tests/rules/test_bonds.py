@@ -216,6 +216,7 @@ def test_a_keeper_that_ends_says_which_copies_go_with_it() -> None:
     pair.kakashi.tell(events.KeeperStopAsked(7, stop_members=False, leave_members=False))
     (answer,) = pair.kakashi.answers
     assert answer.text == "the keeper ends, and with it the copies that it holds: walk of iruka"
+    assert pair.kakashi.helds[IRUKA, WALK].commit is None, "the next keeper would count on it"
 
 
 def test_a_partner_that_lives_is_not_robbed_by_hand() -> None:

@@ -145,14 +145,14 @@ class Bonds:
         """For whom a member of this name is held here; empty where none is."""
         return next((self.name_of(owner) for owner, name in self.helds if name == member), "")
 
-    def last_words(self) -> str:
-        """What goes with this keeper when it ends in order; empty where it holds nothing."""
-        held = [
-            f"{name} of {self.name_of(owner)}"
-            for (owner, name), one in sorted(self.helds.items())
-            if one.record.commit is not None
-        ]
-        return f", and with it the copies that it holds: {', '.join(held)}" if held else ""
+    def let_copies_go(self) -> str:
+        """This keeper ends in order, and its copies with it: the next one must not count on them. Says which."""
+        gone = []
+        for (owner, name), held in sorted(self.helds.items()):
+            if held.record.commit is not None:
+                gone.append(f"{name} of {self.name_of(owner)}")
+                holding.lose_copy(self, held, "the keeper ended in order")
+        return f", and with it the copies that it holds: {', '.join(gone)}" if gone else ""
 
     def views(self) -> tuple[BondView, ...]:
         return tuple(

@@ -317,7 +317,8 @@ class Machine:
         for member in members:
             wishes.dismiss(member)
             self._collect(member, orders)
-        text = f"the keeper ends{self._bonds.last_words()}"
+        text = f"the keeper ends{self._bonds.let_copies_go()}"
+        orders += self._take(self._bonds)
         orders += [Accept(ticket, text) for ticket in self._stopping]
         orders.append(StopKeeper())
         self._stopping = []
