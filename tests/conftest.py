@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +13,19 @@ from processes import end_processes_of
 
 from goldthread.local import Home
 
+REAPER = Path(__file__).with_name("reaper.py")
+
 # No test asserts a time: a busy machine may take long over one example.
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def reaper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Kills what this run started in its folder, also when the run itself is killed."""
+    folder = tmp_path_factory.getbasetemp()
+    with subprocess.Popen([sys.executable, REAPER, folder], stdin=subprocess.PIPE, start_new_session=True):
+        yield
 
 
 @pytest.fixture

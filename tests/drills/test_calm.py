@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic, sleep
@@ -51,31 +50,30 @@ def busy_cores() -> Iterator[None]:
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("preset", ["default", "fast"])
-def test_no_takeover_while_all_cores_are_busy(preset: str, busy_cores: None) -> None:
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        stages = [Stage(Path(folder) / name, MEMBER) for name in ("iruka", "kakashi")]
-        iruka, kakashi = stages
-        try:
-            for stage in stages:
-                leases = f"sqlite://{folder}/leases.sqlite"
-                stage.configure(name=stage.home.path.name, lease_store=leases, listen="127.0.0.1")
-                if preset != "default":
-                    with (stage.home.path / "goldthread.toml").open("a") as file:
-                        file.write(f'[policy]\npreset = "{preset}"\n')
-            with reach_keeper(iruka.home, "command") as channel:
-                invited = channel.ask(InviteRequest(Terms()))[0]
-            assert isinstance(invited, Invited)
-            with reach_keeper(kakashi.home, "command") as channel:
-                channel.ask(AcceptRequest(invited.code, Terms()))
-            iruka.run((sys.executable, "-c", PROGRAM), {}, restarts=5)
-            iruka.wait("a held copy that may be taken over", is_guarded)
-            end = monotonic() + BUSY_SECONDS
-            while monotonic() < end:
-                there = kakashi.report()
-                assert there is None or there.phase is Phase.ABSENT, there.reason
-                sleep(LOOK_SECONDS)
-            here = iruka.report()
-            assert here is not None and here.epoch == 1 and here.phase is Phase.RUNNING, here
-        finally:
-            for stage in stages:
-                stage.close()
+def test_no_takeover_while_all_cores_are_busy(preset: str, busy_cores: None, tmp_path: Path) -> None:
+    stages = [Stage(tmp_path / name, MEMBER) for name in ("iruka", "kakashi")]
+    iruka, kakashi = stages
+    try:
+        for stage in stages:
+            leases = f"sqlite://{tmp_path}/leases.sqlite"
+            stage.configure(name=stage.home.path.name, lease_store=leases, listen="127.0.0.1")
+            if preset != "default":
+                with (stage.home.path / "goldthread.toml").open("a") as file:
+                    file.write(f'[policy]\npreset = "{preset}"\n')
+        with reach_keeper(iruka.home, "command") as channel:
+            invited = channel.ask(InviteRequest(Terms()))[0]
+        assert isinstance(invited, Invited)
+        with reach_keeper(kakashi.home, "command") as channel:
+            channel.ask(AcceptRequest(invited.code, Terms()))
+        iruka.run((sys.executable, "-c", PROGRAM), {}, restarts=5)
+        iruka.wait("a held copy that may be taken over", is_guarded)
+        end = monotonic() + BUSY_SECONDS
+        while monotonic() < end:
+            there = kakashi.report()
+            assert there is None or there.phase is Phase.ABSENT, there.reason
+            sleep(LOOK_SECONDS)
+        here = iruka.report()
+        assert here is not None and here.epoch == 1 and here.phase is Phase.RUNNING, here
+    finally:
+        for stage in stages:
+            stage.close()
