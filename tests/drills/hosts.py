@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeVar
@@ -70,11 +71,10 @@ class Host:
 
     def cli(self, *words: str, status: int = 0, env: Mapping[str, str] | None = None) -> str:
         """What the command wrote to standard output; where another status than 0 is expected, to standard error."""
-        own = {name: value for name, value in os.environ.items() if not name.startswith("GOLDTHREAD_")}
-        own |= {"GOLDTHREAD_HOME": str(self.home.path), **(env or {})}
         done = subprocess.run(
             [*self.place.enter, sys.executable, "-m", "goldthread", *words], cwd=self._hosts.folder / "programs",
-            capture_output=True, text=True, check=False, timeout=_PATIENCE_SECONDS, env=own, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, check=False, timeout=_PATIENCE_SECONDS, stdin=subprocess.DEVNULL,
+            env={**self.variables(), **(env or {})},
         )  # fmt: skip
         assert done.returncode == status, (
             f"{self.name}: {words} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
@@ -92,7 +92,14 @@ class Host:
         return json.loads(self.cli("why", WALK, "--json"))
 
     def start_keeper(self) -> None:
-        self.cli("keeper", "start")
+        """As the command line does, which would only take longer. Its door is open when this returns."""
+        command = [*self.place.enter, sys.executable, "-m", "goldthread.keeper.main", str(self.home.path)]
+        subprocess.run(command, check=True, timeout=_PATIENCE_SECONDS, env=self.variables(), stdin=subprocess.DEVNULL)
+
+    def variables(self) -> dict[str, str]:
+        """The user's environment."""
+        others = {name: value for name, value in os.environ.items() if not name.startswith("GOLDTHREAD_")}
+        return others | {"GOLDTHREAD_HOME": str(self.home.path)}
 
     # What is
 
@@ -255,8 +262,9 @@ class Hosts:
         if self._kind == "etcd":
             place = self._network.add("store")
             self.etcd = Etcd(self.folder / "etcd", place.address, place.enter)
-        for name in self._names:
-            self.add(name)
+        hosts = [self._prepare(name) for name in self._names]
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(Host.start_keeper, hosts))
 
     def _close(self) -> None:
         """Remove it all, also while a user is impatient."""
@@ -272,6 +280,11 @@ class Hosts:
 
     def add(self, name: str, *, disk: str = "") -> Host:
         """Another host, whose keeper runs; `disk` is the size of its own, where it has one."""
+        host = self._prepare(name, disk)
+        host.start_keeper()
+        return host
+
+    def _prepare(self, name: str, disk: str = "") -> Host:
         place = self._network.add(name)
         host = self._hosts[name] = Host(self, name, place, Home(self.folder / name))
         if disk:
@@ -281,7 +294,6 @@ class Hosts:
         settings = {"name": name, "lease_store": store[self._kind]()} if self._kind else {"name": name}
         lines = ["[keeper]", *_toml(settings), "[policy]", *_toml(self._policy)]
         (host.home.path / "goldthread.toml").write_text("\n".join(lines))
-        host.start_keeper()
         return host
 
     def tie(self, one: str, other: str, *, mine: tuple[str, ...] = (), theirs: tuple[str, ...] = ()) -> None:

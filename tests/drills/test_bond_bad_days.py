@@ -82,7 +82,7 @@ def test_disk_full_at_the_takeover(tmp_path: Path) -> None:
 
 def test_terms_too_small_are_said_before_the_copy_is_needed(tmp_path: Path) -> None:
     """By the owner, whose state has no room; and it is held as soon as the terms are larger."""
-    with Hosts(tmp_path, "iruka", "kakashi", partner_grace="1s") as hosts:
+    with Hosts(tmp_path, "iruka", "kakashi") as hosts:
         hosts.tie("iruka", "kakashi", theirs=("--memory", "100KiB"))
         iruka, kakashi = hosts["iruka"], hosts["kakashi"]
         hosts.hold_at(10)
