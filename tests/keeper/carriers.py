@@ -31,6 +31,7 @@ from goldthread.policy import Policy
 from goldthread.program.writer import Writer
 from goldthread.rules.bond_events import CommitHeld, ReplicateFailed
 from goldthread.rules.bond_orders import AllowCopies, Replicate
+from goldthread.slots.kernel import memory_file
 from goldthread.slots.layout import CHUNK_BYTES
 from goldthread.slots.slot import make_slot
 from goldthread.wire.carrying import CommitCarriedNote
@@ -232,7 +233,22 @@ def replicate(
 
 
 def allow(host: Host, partner: KeeperId, epoch: int = 0, bytes_most: int = 1 << 30, member: MemberName = WALK) -> None:
+    """Let commits in, by these limits; the carrier knows of them when this returns."""
     host.do(lambda: host.carriage.allow(AllowCopies(partner, member, Epoch(epoch), bytes_most)))
+    taken_in(host)
+
+
+def taken_in(host: Host) -> None:
+    """Wait until the carrier has taken in what it was told so far: it answers a question that follows."""
+    answered = threading.Event()
+    nobody, file = KeeperId("0" * 32), memory_file("question", 1)
+    host.do(
+        lambda: host.carriage.fetch(
+            nobody, WALK, CommitId(Epoch(1), Step(1), 1), None, file, lambda _: answered.set(), lambda _: answered.set()
+        )
+    )
+    assert answered.wait(SECONDS)
+    os.close(file)
 
 
 def tie(owner: Host, holder: Host, *, port: int | None = None, bandwidth: int = 0) -> None:
