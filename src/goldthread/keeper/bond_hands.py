@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from goldthread.errors import GoldthreadError
 from goldthread.keeper.bundle import adopt_bundle, make_bundle, owned_folder, read_bundle, receive_bundle
 from goldthread.keeper.carriage import Carriage
@@ -30,6 +32,7 @@ class BondHands:
         self.links = Links(keeper, keeper.keys, settings)
         self.carriage = Carriage(keeper, self._keep_bundle, self.links.host)
         self._carrier_port = 0
+        self._left_behind: dict[MemberName, str] = {}
         mender = Mender(keeper, self.carriage, self._name_of)
         self.do: dict[type[Any], Callable[[Any], None]] = {
             bond_orders.SendBeat: self._send_beat,
@@ -75,10 +78,16 @@ class BondHands:
         if command is None:
             return
 
-        def failed(error: BaseException) -> None:
-            keeper.tell(BundleMade(member, "", f"what is needed to run {member} elsewhere cannot be gathered: {error}"))
+        def made(event: BundleMade) -> None:
+            """What stays behind is said when it is another than before, not for each life."""
+            is_news = self._left_behind.get(member) != event.text
+            self._left_behind[member] = event.text
+            keeper.tell(event if is_news else msgspec.structs.replace(event, text=""))
 
-        keeper.loop.work(lambda: make_bundle(keeper.home, member, command), keeper.tell, failed)
+        def failed(error: BaseException) -> None:
+            made(BundleMade(member, "", f"what is needed to run {member} elsewhere cannot be gathered: {error}"))
+
+        keeper.loop.work(lambda: make_bundle(keeper.home, member, command), made, failed)
 
     def _vouch(self, order: bond_orders.Vouch) -> None:
         ward = self._keeper.ward(order.member)
