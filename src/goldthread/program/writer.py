@@ -150,7 +150,7 @@ class Writer:
 
     def close(self) -> None:
         """Give up all slots; what is sealed in them is the keeper's to free."""
-        self._crew.wait()
+        self._crew.close()
         while self._places:
             self._places.popitem()[1].close()
 
