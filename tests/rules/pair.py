@@ -173,6 +173,21 @@ class Host:
         if self.pair.is_linked:
             self.pair.link()
 
+    def lose_journal(self) -> None:
+        """The keeper dies and its journal is damaged: the next one has the partner's key and what comes back to it."""
+        for journal in (self.members, self.lives, self.bonds, self.helds):
+            journal.clear()
+        other = self.pair.other(self).me
+        self.machine = Machine.recover(
+            self.policy, self.me, (), (), forgotten=[bond_orders.forgotten_bond(other, NAMES[other], 1000)],
+            rebooted=False, now=self.pair.now, name=NAMES[self.me], lease_store=self.store,
+        )  # fmt: skip
+        self.tell(events.CopiesListed(WALK, tuple(Copy(one, Level.SEALED, BYTES) for one in sorted(self.copies))))
+        if self.running is not None:
+            self.tell(events.LifeFound(WALK, self.running, 100 + self.running))
+        if self.pair.is_linked:
+            self.pair.link()
+
 
 class Pair:
     def __init__(self, *, store: str = "store", terms: Terms | None = None, policy: Policy | None = None) -> None:

@@ -357,3 +357,19 @@ def test_a_person_takes_back_what_was_given_up_to_a_host_that_is_lost() -> None:
     pair.iruka.tell(bond_events.TakeoverAsked(8, WALK, IRUKA))
     pair.run(1)
     assert pair.iruka.running == 100  # Above all that may have begun elsewhere.
+
+
+def test_a_keeper_without_its_journal_frees_no_life_that_a_partner_may_take_over() -> None:
+    pair = Pair()
+    pair.start(3)
+    pair.cut()
+    pair.is_store_up = False
+    pair.iruka.lose_journal()
+    pair.run(4)
+    assert pair.iruka.frozen and not pair.iruka.seal(4)
+    assert pair.kakashi.running is None
+    pair.link()
+    pair.is_store_up = True
+    pair.run(3)
+    assert pair.iruka.running == 1 and not pair.iruka.frozen and pair.iruka.seal(5)
+    assert any("the journal knows nothing of the bond with kakashi" in text for text in pair.iruka.alarms)

@@ -42,6 +42,7 @@ from goldthread.keeper.tenancy import Tenancy, digest_of
 from goldthread.leases.opening import open_store
 from goldthread.local import Home, connect
 from goldthread.names import seconds
+from goldthread.rules.bond_orders import forgotten_bond
 from goldthread.rules.events import KeeperStopAsked, Ticked
 from goldthread.rules.machine import Machine
 from goldthread.vault.disk import DiskVault
@@ -205,6 +206,7 @@ def _build(home: Home, loop: Loop) -> tuple[Keeper, Eyes, BondHands, Door]:
         journal.newest_lives(),
         journal.bonds(),
         helds,
+        [forgotten_bond(one.keeper, one.name, time.time_ns()) for one in keys.partners()],
         rebooted=rebooted,
         now=now(),
         name=keys.name,

@@ -7,7 +7,7 @@ import msgspec
 from goldthread.names import CommitId, Epoch, Instant, KeeperId, MemberName, Span
 from goldthread.report import Guard, HolderState, Phase
 from goldthread.rules.events import Copy
-from goldthread.terms import Terms
+from goldthread.terms import Consent, Terms
 from goldthread.wire.bonds import Facts
 from goldthread.wire.leases import Lease
 
@@ -30,6 +30,7 @@ __all__ = [
     "SendBundle",
     "SwapLease",
     "Vouch",
+    "forgotten_bond",
 ]
 
 
@@ -48,6 +49,16 @@ class BondRecord(msgspec.Struct, frozen=True):
     """It is over: both still know each other's keys and terms, and nothing is held but in an emergency."""
     emergency: str = ""
     """Why it was tied with nobody asked; empty where a person tied it, or has confirmed it."""
+    forgotten: bool = False
+    """The journal was lost, and the bond is known by the partner's key alone."""
+
+
+def forgotten_bond(partner: KeeperId, name: str, version: int) -> BondRecord:
+    """A bond of which the journal does not know. `version` is above all that the partner may have seen.
+
+    What this side lent is not known any more: the terms are the defaults, and a takeover is for a person to decide.
+    """
+    return BondRecord(partner, name, Terms(takeover=Consent.ASK), Terms(), version, forgotten=True)
 
 
 class HeldRecord(msgspec.Struct, frozen=True):

@@ -45,6 +45,7 @@ class Bonds:
         self.out: list[Any] = []
         self.now = Instant(0)
         self.awake = Span(0)
+        self._began = Instant(0)
         self._asks = 0
         self.is_idle = True
         """This keeper has had no dealings with others."""
@@ -56,12 +57,21 @@ class Bonds:
         return partner
 
     def recover(
-        self, bonds: tuple[BondRecord, ...], helds: tuple[HeldRecord, ...], *, rebooted: bool, now: Instant
+        self,
+        bonds: tuple[BondRecord, ...],
+        helds: tuple[HeldRecord, ...],
+        forgotten: tuple[BondRecord, ...],
+        *,
+        rebooted: bool,
+        now: Instant,
     ) -> None:
         """Go on where the last keeper ended. What it promised binds this one, which cannot know when that was."""
-        self.now = now
-        for record in bonds:
+        self.now = self._began = now
+        known = {record.partner for record in bonds}
+        for record in (*bonds, *(record for record in forgotten if record.partner not in known)):
             partner = self.know(record)
+            if record.partner not in known:
+                self._say_forgotten(record)
             partner.promise_until = Instant(now + self.policy.promise)
             partner.beats.expect(self.policy.return_grace)
         for held_record in helds:
@@ -77,8 +87,25 @@ class Bonds:
                     holding.lose_copy(self, held, "the host was restarted")
         for member in self.members.values():
             self.is_idle = self.is_idle and not member.record.claimants
-            member.fence.assumed_until = Instant(now + max(self.policy.promise, self.policy.lease))
+            member.fence.assumed_until = self.vouchers_over()
         self.wait_for_holders(Span(0))
+
+    def _say_forgotten(self, record: BondRecord) -> None:
+        self.out.append(orders.Persist(record))
+        text = f"the journal knows nothing of the bond with {record.name}: this side's terms are the defaults"
+        self.alarm(AlarmLevel.WARNING, f"{text}, and it takes over when asked; `goldthread bond terms {record.name}`")
+
+    def claimants_of(self, member: MemberName) -> tuple[KeeperId, ...]:
+        """Who may take over a member of which the journal knows nothing: what they were told is not known either."""
+        return tuple(
+            partner.id
+            for partner in self.partners.values()
+            if partner.record.forgotten and (partner.facts is None or partner.holds(member) is not None)
+        )
+
+    def vouchers_over(self) -> Instant:
+        """When all that vouched for lives under the last keeper is over."""
+        return Instant(self._began + max(self.policy.promise, self.policy.lease))
 
     def wait_for_holders(self, awake: Span) -> None:
         """This keeper began, or slept: holders are given the time to be heard before what they have is passed over."""

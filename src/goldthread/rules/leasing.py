@@ -83,12 +83,19 @@ def on_found(bonds: Bonds, member: Member, event: bond_events.LeaseFound) -> Non
         fence.was_read = False
         return
     fence.lease_text = ""
-    # What was given up under this life's own number is free, also where that life never began.
-    known = record.epoch if lease is None or lease.owner is None else record.begun
-    if lease is not None and lease.owner != bonds.me and lease.epoch > known:
+    if lease is not None and lease.epoch > record.begun and not _is_free(bonds, member, lease):
         owning.go_away(bonds, member, lease.owner, lease.epoch)
         return
     fence.due = bonds.now
+
+
+def _is_free(bonds: Bonds, member: Member, lease: Lease) -> bool:
+    """Whether a lease under a number that did not begin here may be had: it is this keeper's already, or nobody's,
+    and was given up here or to whoever wants it."""
+    if lease.owner is not None:
+        return lease.owner == bonds.me
+    is_ours = member.record.given_up or lease.successor in (None, bonds.me)
+    return is_ours and lease.epoch <= member.record.epoch
 
 
 def on_unknown(bonds: Bonds, member: Member, event: bond_events.LeaseUnknown) -> None:

@@ -116,6 +116,7 @@ class Machine:
         lives: Iterable[LifeRecord],
         bonds: Iterable[BondRecord] = (),
         helds: Iterable[HeldRecord] = (),
+        forgotten: Iterable[BondRecord] = (),
         *,
         rebooted: bool,
         now: Instant,
@@ -123,7 +124,8 @@ class Machine:
         label: str = "",
         lease_store: str = "",
     ) -> Machine:
-        """Go on where the last keeper ended. Of `lives` the two newest of each member are used.
+        """Go on where the last keeper ended. Of `lives` the two newest of each member are used; of `forgotten`, which
+        is made from the keys of partners, what `bonds` does not know.
 
         What follows at once is ordered by the first `handle`; the deadline is `now` then.
         """
@@ -141,7 +143,7 @@ class Machine:
             older = [epoch for epoch in remembered if epoch < record.epoch]
             member.previous = remembered[max(older)] if older else None
             machine._members[record.name] = member
-        machine._bonds.recover(tuple(bonds), tuple(helds), rebooted=rebooted, now=now)
+        machine._bonds.recover(tuple(bonds), tuple(helds), tuple(forgotten), rebooted=rebooted, now=now)
         machine._pending += machine._take(machine._bonds)
         for member in machine._members.values():
             returns.come_back(member, rebooted)
@@ -264,8 +266,9 @@ class Machine:
                 text = f"{event.member} is held here for {holder_for}"
                 orders.append(Refuse(ticket, "MemberTaken", text, "choose another name"))
                 return
-            fresh = new_record(event.member, self._policy, self._bonds.me)
+            fresh = new_record(event.member, self._policy, self._bonds.me, self._bonds.claimants_of(event.member))
             member = Member(self._policy, fresh, Instant(0), self._awake)
+            member.fence.assumed_until = self._bonds.vouchers_over()
             self._members[event.member] = member
         self._set_time(member)
         if ticket is not None and returns.holds(member, event):

@@ -106,13 +106,15 @@ class MemberView(msgspec.Struct, frozen=True):
     """It is stopped, since nobody vouches for it."""
 
 
-def new_record(name: MemberName, policy: Policy, origin: KeeperId) -> MemberRecord:
+def new_record(
+    name: MemberName, policy: Policy, origin: KeeperId, claimants: tuple[KeeperId, ...] = ()
+) -> MemberRecord:
     """A member that is known by its name alone."""
     return MemberRecord(
         name=name, epoch=Epoch(0), started=Epoch(0), phase=Phase.ABSENT, reason=f"nothing is known of {name}",
         told=None, supervised=False, budget=policy.budget, hang_floor=None, pid=None, joined=False, deaths=(),
         futile=0, wound=None, floor=Epoch(0), ceiling=None, newest=None, deposited=None, restored=None, gap=Span(0),
-        origin=origin,
+        origin=origin, claimants=claimants,
     )  # fmt: skip
 
 

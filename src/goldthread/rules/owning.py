@@ -162,6 +162,7 @@ def _do_without(bonds: Bonds, member: Member, partner: Partner) -> None:
             member.alarm(AlarmLevel.CRITICAL, f"{text}: `goldthread takeover {record.name}` takes it back")
     elif record.given_up and record.phase is Phase.DOWN:
         why = f"{partner.name}, to which it was handed over, is silent"
+        member.persist(begun=record.epoch)  # Its lease was given up under this number, which is used no more.
         beginnings.start_life(member, f"life {member.next_epoch} starts here after all: {why}")
     elif bonds.choose_holder(member) is not None:
         _let_go(member, OwnerState.SEEKING)

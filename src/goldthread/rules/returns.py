@@ -75,7 +75,10 @@ def on_found(member: Member, event: events.LifeFound) -> None:
     elif record.phase is Phase.RETURNING:
         return_as(member, event.pid)
     elif not member.is_alive:
-        member.move(Phase.RUNNING, f"life {record.epoch} was found alive after all", pid=event.pid)
+        newest = member.newest()
+        has_sealed = newest is not None and newest.epoch == event.epoch
+        reason = f"life {record.epoch} was found alive after all"
+        member.move(Phase.RUNNING, reason, pid=event.pid, joined=record.joined or has_sealed)
         _come_alive(member)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from goldthread.names import Instant, KeeperId, MemberName, Span, milliseconds
 from goldthread.rules import events
 from goldthread.rules.bond_events import BondTied, BundleLanded
-from goldthread.rules.bond_orders import BondRecord, HeldRecord
+from goldthread.rules.bond_orders import BondRecord, HeldRecord, forgotten_bond
 from goldthread.rules.orders import LifeRecord, MemberRecord
 from goldthread.sim.carrier import Carrier
 from goldthread.sim.checker import Broken
@@ -300,8 +300,8 @@ class Host:
         journal = self.journal
         self.machine = world.make_machine.recover(
             self.policy, self.me, tuple(journal.members.values()), tuple(journal.lives.values()),
-            tuple(journal.bonds.values()), tuple(journal.helds.values()), rebooted=rebooted, now=self.now,
-            name=self.name, label=self.label, lease_store=self.lease_store,
+            tuple(journal.bonds.values()), tuple(journal.helds.values()), self._pinned(), rebooted=rebooted,
+            now=self.now, name=self.name, label=self.label, lease_store=self.lease_store,
         )  # fmt: skip
         self._await_tick(self.machine)
         for place in list(self.places.values()):
@@ -315,6 +315,11 @@ class Host:
                 self.keeper_after(self.random.uniform(0.01, 0.5) * grace, self._return_program, place, program)
         self.carrier.return_to_keeper()
         self.links.begin()
+
+    def _pinned(self) -> tuple[BondRecord, ...]:
+        """What the keys of partners tell of bonds."""
+        names = {partner: self.world.hosts[partner].name for partner in sorted(self.partners)}
+        return tuple(forgotten_bond(partner, name, self.world.now) for partner, name in names.items())
 
     def _return_shim(self, place: Place, shim: Shim) -> None:
         if place.shim is not shim:
