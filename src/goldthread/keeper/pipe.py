@@ -50,6 +50,7 @@ _RECORD_BYTES: Final = 16 << 10
 """The most that TLS gives at a time."""
 _PIECE_BYTES: Final = 256 << 10
 """Measured: what is enciphered, sent and received at a time stays in the L2 cache."""
+_MADE_BYTES: Final = 2 * _PIECE_BYTES
 _PARTIAL_WRITES: Final = 1
 """SSL_MODE_ENABLE_PARTIAL_WRITE: a return to Python after each record. What is written goes to memory, and fits."""
 _CIPHERS: Final = b"TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384"
@@ -61,6 +62,7 @@ class Pipe:
         self._stream = stream
         self._tls = tls
         self._take = _reader(tls)
+        self._made = _writer(tls)
         self._decoder = StreamDecoder(union)
         self._arrived = memoryview(bytearray(_PIECE_BYTES))
         self.partner = KeeperId("")
@@ -164,9 +166,8 @@ class Pipe:
 
     def _flush(self) -> None:
         """Send what the engine has made."""
-        with suppress(SSL.WantReadError):  # It has nothing more.
-            while True:
-                self._stream.sendall(self._tls.bio_read(2 * _PIECE_BYTES))
+        while made := self._made():
+            self._stream.sendall(made)
 
 
 def call(keys: Keys, addresses: Sequence[str], partner: KeeperId) -> Pipe:
@@ -236,6 +237,31 @@ def _reader(tls: SSL.Connection) -> Callable[[memoryview], int]:
     def straight(view: memoryview) -> int:
         count = int(read(engine, memory_of(view, require_writable=True), len(view)))
         return count if count > 0 else by_the_book(view)
+
+    return straight
+
+
+def _writer(tls: SSL.Connection) -> Callable[[], memoryview]:
+    """What the engine has made and is to be sent, piece by piece; at last nothing.
+
+    `bio_read` asks for fresh memory each time and copies twice: a fifth of all that sending costs. As in `_reader`.
+    """
+
+    def by_the_book() -> memoryview:
+        try:
+            return memoryview(tls.bio_read(_MADE_BYTES))
+        except SSL.WantReadError:  # It has nothing more.
+            return memoryview(b"")
+
+    made = memoryview(bytearray(_MADE_BYTES))
+    try:
+        engine, read, memory = tls._from_ssl, Binding.lib.BIO_read, Binding.ffi.from_buffer(made)
+    except AttributeError:
+        return by_the_book
+
+    def straight() -> memoryview:
+        count = int(read(engine, memory, len(made)))
+        return made[:count] if count > 0 else by_the_book()
 
     return straight
 
