@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import tempfile
+import time
 from pathlib import Path
 
 import msgspec
 import pytest
 from shell import Shell
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_demo_that_is_ended_leaves_nothing(shell: Shell, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="gt-"))
+    monkeypatch.setenv("TMPDIR", str(folder))
+    running = shell.start("demo")
+    while not list(folder.glob("*/*/door")):
+        assert running.process.poll() is None
+        time.sleep(0.01)
+    os.kill(running.process.pid, number)
+    status, _, _ = running.end()
+    assert status != 0
+    assert list(folder.iterdir()) == []
+    folder.rmdir()
 
 
 @pytest.mark.long

@@ -10,11 +10,12 @@ import contextlib
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Final, TypeVar
+from typing import Final, NoReturn, TypeVar
 
 from goldthread.cli.asking import report_of
 from goldthread.errors import GoldthreadError, KeeperError, KeeperUnreachable
@@ -30,6 +31,8 @@ __all__ = ["Stage", "end_processes", "open_stages", "processes_of", "state_diffe
 _LOOK_SECONDS: Final = 0.002
 _STOP_SECONDS: Final = 5.0
 _GONE_SECONDS: Final = 5.0
+_ENDS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What ends a command that its user does not want any more. The first raises `KeyboardInterrupt` already."""
 _AT_REST: Final = frozenset({Phase.ENDED, Phase.LIMBO, Phase.DOWN})
 
 T = TypeVar("T")
@@ -138,22 +141,31 @@ class Stage:
 
 @contextlib.contextmanager
 def open_stages(member: MemberName, *names: str) -> Iterator[list[Stage]]:
-    """Stages side by side in one temporary folder, gone at the end, also after Ctrl-C."""
+    """Stages side by side in one temporary folder, gone at the end, also after Ctrl-C, SIGTERM or a closed terminal."""
     # A user's own settings for the keeper are not meant for this one.
     for variable in [name for name in os.environ if name.startswith("GOLDTHREAD_")]:
         del os.environ[variable]
     folder = Path(tempfile.mkdtemp(prefix="goldthread-"))
     stages = [Stage(folder / name, member) for name in names]
+    before = {number: signal.getsignal(number) for number in _ENDS}
+    for number in _ENDS[1:]:
+        signal.signal(number, _exit)
     try:
         yield stages
     finally:
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in _ENDS:
+            signal.signal(number, signal.SIG_IGN)
         try:
             for stage in stages:
                 stage.close()
             shutil.rmtree(folder, ignore_errors=True)
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _exit(number: int, frame: object) -> NoReturn:
+    sys.exit(128 + number)
 
 
 def state_differences(one: int, other: int) -> tuple[str, ...]:
