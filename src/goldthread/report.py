@@ -290,7 +290,8 @@ class PriceReport(msgspec.Struct, frozen=True):
     lost: tuple[MemberName, ...]
     """Members of the partner of which nothing is held here."""
     memory: int
-    """Bytes of the partner's memory that hold copies of this keeper's members, and would go."""
+    """Bytes of this keeper's members' newest whole copies in the partner's memory, which would go. Each takes twice
+    that of what the partner lends: a second slot lets the next one come in."""
     cores: int
     """Cores that the partner lends, and that would go."""
     rebond: Span | None

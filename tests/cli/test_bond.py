@@ -130,6 +130,8 @@ def test_a_lost_host_goes_on_at_its_partner_and_comes_back(hosts: tuple[Host, Ho
     assert running.line() == "life 1 from step 0\n"
     assert running.line() == "held\n"
     iruka.wait_words("held by kakashi", "status", "walk")
+    bond = iruka.asked("bond", "list")["bonds"][0]
+    assert bond["price"]["memory"] == bond["held_there"][0]["commit"]["bytes"] > 0, "one copy is what would go"
     kakashi.wait_words("walk is iruka's: step ", "status")
     assert "which owns walk, lives" in kakashi("takeover", "walk", status=2)
 

@@ -28,7 +28,7 @@ def test_the_whole_price_in_one_sentence() -> None:
     assert price.text == (
         "walk would go on without a copy on another host (2 copies left, all here); "
         "run could go on here, 3 steps lost; "
-        "2.0 GiB of memory and 4 cores that kakashi lends would go; bonding again took 2.4 s last time"
+        "2.0 GiB of copies and 4 cores that kakashi lends would go; bonding again took 2.4 s last time"
     )
     assert price.exposed == (WALK,)
     assert price.copies_left == 1
@@ -41,7 +41,7 @@ def test_a_copy_with_a_third_keeper_is_no_exposure() -> None:
     price = estimate_price("kakashi", [OwnedStake(WALK, 1 << 20, 2, 1)], [], 0, None)
     assert price.exposed == ()
     assert price.copies_left == 3
-    assert price.text == "1.0 MiB of memory that kakashi lends would go"
+    assert price.text == "1.0 MiB of copies that kakashi lends would go"
 
 
 def test_a_member_of_the_partner_that_is_not_held_yet_is_said() -> None:

@@ -29,8 +29,6 @@ from goldthread.version import VERSION
 
 __all__ = ["bond_report", "exposure", "held_report", "report_keeper"]
 
-_SLOTS_HELD: Final = 2
-"""The copies of a member at its holder."""
 _GOES_ON: Final = frozenset({*ALIVE, Phase.WAITING})
 _IS_OVER: Final = frozenset({Phase.ABSENT, Phase.ENDED, Phase.AWAY})
 
@@ -189,8 +187,7 @@ def bond_report(
 
 
 def _owned_stake(view: MemberView) -> OwnedStake:
-    image = 0 if view.sealed is None else view.sealed.bytes
-    held = _SLOTS_HELD * image if view.held is not None else 0
+    held = view.sealed.bytes if view.sealed is not None and view.held is not None else 0
     return OwnedStake(view.name, held, (view.sealed is not None) + (view.deposited is not None), 0)
 
 

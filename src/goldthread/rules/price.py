@@ -25,7 +25,7 @@ class OwnedStake(msgspec.Struct, frozen=True):
 
     member: MemberName
     held_bytes: int
-    """Of its copies at the partner; 0 where nothing is held there yet."""
+    """Of its newest whole copy at the partner; 0 where nothing is held there yet. The second slot there is no copy."""
     left_here: int
     """Whole copies in this host's memory and vault of the newest commit, or of an older one where that is all."""
     left_elsewhere: int
@@ -80,7 +80,7 @@ def _say_held(held: Sequence[HeldStake], steps: int, lost: Sequence[MemberName])
 
 
 def _say_lent(name: str, memory: int, cores: int) -> str:
-    lent = [_size(memory) + " of memory"] if memory else []
+    lent = [_size(memory) + " of copies"] if memory else []
     lent += [_count(cores, "core", "cores")] if cores else []
     return f"{' and '.join(lent)} that {name} lends would go" if lent else ""
 
