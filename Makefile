@@ -43,7 +43,7 @@ $(PEERS_READY): pyproject.toml benchmarks/requirements-peers.txt
 	@$(PEERS)/bin/python $(PIP) -e . -r benchmarks/requirements-peers.txt
 	@touch $@
 
-demo: $(READY) ## A program is killed, hung and damaged, and ends bit-identical (30 s)
+demo: $(READY) ## A process, a copy and two hosts are lost in turn, and a program ends bit-identical (a minute)
 	@$(BIN)/goldthread demo
 
 test: lint ## Every check but those that need torch or take long
