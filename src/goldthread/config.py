@@ -32,6 +32,7 @@ from goldthread.errors import UsageError
 from goldthread.names import Span
 from goldthread.policy import PRESETS, Budget, Policy
 from goldthread.wire.addresses import parse_address, parse_listen
+from goldthread.wire.circle import read_circle
 
 __all__ = ["Settings", "load", "load_settings", "parse_budget", "parse_bytes", "parse_span"]
 
@@ -82,12 +83,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     addresses: tuple[str, ...] = ()
     """What partners are told to dial, each `host:port`, best first; found out where nothing is said."""
 
+    circle: str = ""
+    """The secret of [the circle](../guides/circle.md), the same on all hosts of the same people: with it a keeper that
+    hears no partner finds a new one of itself. `goldthread bond circle` prints one."""
+
+    keepers: tuple[str, ...] = ()
+    """Where keepers of the circle are, each `host:port`: where a partner is looked for."""
+
     def __post_init__(self) -> None:
         for what, text in (("name", self.name), ("label", self.label)):
             if len(text) > _NAME_LENGTH or not text.isprintable():
                 raise UsageError(f"{what} must have at most {_NAME_LENGTH} signs, and can stand in one line")
         parse_listen(self.listen)
-        for address in self.addresses:
+        if self.circle:
+            read_circle(self.circle)
+        for address in (*self.addresses, *self.keepers):
             parse_address(address)
 
 

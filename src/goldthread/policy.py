@@ -128,6 +128,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     partner_grace: Span = seconds(10)
     """How long a silent partner is waited for before its members seek another holder."""
 
+    seek_every: Span = seconds(5)
+    """How often a keeper without a partner looks for one in its circle."""
+
     hold_retry: Span = seconds(2)
     """The wait after a copy could not be sent to the holder."""
 
@@ -150,6 +153,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         self._refuse_unless(0 < 3 * self.beat_every <= self.promise, "promise must be at least three times beat_every")
         self._refuse_unless(0 < 3 * self.lease_every <= self.lease, "lease must be at least three times lease_every")
         self._refuse_unless(0 < self.late_phi < self.silent_phi, "late_phi must be above 0 and below silent_phi")
+        self._refuse_unless(self.seek_every >= seconds(2), "seek_every must be 2 s or more: a look takes one")
         self._refuse_unless(self.clock_margin > 0, "clock_margin must be above 0")
 
     @staticmethod

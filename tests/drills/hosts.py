@@ -54,6 +54,8 @@ CARRIER: Final = b"goldthread.keeper.carrier"
 _PROGRAM: Final = Path(__file__).with_name("walk.py")
 _PATIENCE_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 0.02
+_CIRCLE_PORT: Final = 7447
+_CIRCLE_HOSTS: Final = 4
 
 T = TypeVar("T")
 
@@ -227,14 +229,16 @@ class Host:
 
 class Hosts:
     """The hosts of one drill, as a context. With `lease_store` they share one: `sqlite` on a disk of them all, or
-    `etcd` on a host `store` of its own. `policy` is written into the settings of each."""
+    `etcd` on a host `store` of its own. `policy` is written into the settings of each. With
+    `circle` all of them are in it, and know where the others may be."""
 
-    def __init__(self, folder: Path, *names: str, lease_store: str = "sqlite", **policy: str) -> None:
+    def __init__(self, folder: Path, *names: str, lease_store: str = "sqlite", circle: str = "", **policy: str) -> None:
         skip_without_namespaces()
         self.folder = folder
         self.etcd: Etcd | None = None
         self._names = names
         self._kind = lease_store
+        self._circle = circle
         self._policy = policy
         self._network = Network()
         self._hosts: dict[str, Host] = {}
@@ -262,7 +266,7 @@ class Hosts:
         if self._kind == "etcd":
             place = self._network.add("store")
             self.etcd = Etcd(self.folder / "etcd", place.address, place.enter)
-        hosts = [self._prepare(name) for name in self._names]
+        hosts = [self._prepare(name, "", self._circle) for name in self._names]
         with ThreadPoolExecutor() as threads:
             list(threads.map(Host.start_keeper, hosts))
 
@@ -278,13 +282,13 @@ class Hosts:
         finally:
             signal.signal(signal.SIGINT, before)
 
-    def add(self, name: str, *, disk: str = "") -> Host:
-        """Another host, whose keeper runs; `disk` is the size of its own, where it has one."""
-        host = self._prepare(name, disk)
+    def add(self, name: str, *, disk: str = "", circle: str | None = None) -> Host:
+        """Another host, whose keeper runs; `disk` is the size of its own, where it has one, `circle` its own secret."""
+        host = self._prepare(name, disk, self._circle if circle is None else circle)
         host.start_keeper()
         return host
 
-    def _prepare(self, name: str, disk: str = "") -> Host:
+    def _prepare(self, name: str, disk: str, circle: str) -> Host:
         place = self._network.add(name)
         host = self._hosts[name] = Host(self, name, place, Home(self.folder / name))
         if disk:
@@ -292,6 +296,9 @@ class Hosts:
         host.home.make()
         store = {"etcd": lambda: self.etcd.address("leases"), "sqlite": lambda: f"sqlite://{self.folder}/leases"}
         settings = {"name": name, "lease_store": store[self._kind]()} if self._kind else {"name": name}
+        if circle:
+            places = [f"{address}:{_CIRCLE_PORT}" for address in self._network.addresses(_CIRCLE_HOSTS)]
+            settings |= {"circle": circle, "listen": f":{_CIRCLE_PORT}", "keepers": ",".join(places)}
         lines = ["[keeper]", *_toml(settings), "[policy]", *_toml(self._policy)]
         (host.home.path / "goldthread.toml").write_text("\n".join(lines))
         return host

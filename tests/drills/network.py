@@ -64,6 +64,10 @@ class Network:
         for namespace in (*(place.namespace for place in self._places.values()), self._road):
             _remove(namespace)
 
+    def addresses(self, most: int) -> list[str]:
+        """Of the first places, those to come too."""
+        return [f"10.77.{number + 1}.2" for number in range(most)]
+
     def add(self, name: str) -> Place:
         subnet = f"10.77.{len(self._places) + 1}"
         place = self._places[name] = Place(self._name(name), f"{subnet}.2")

@@ -121,6 +121,8 @@ SPOKEN = (
     GREETING,
     bonds.Beat(7, FACTS),
     bonds.AcceptInvitation(bytes(16), Terms()),
+    bonds.ShowCircle(bytes(32)),
+    bonds.TieBond(Terms(), "iruka had no partner"),
     bonds.RenewKey(bytes(40)),
     bonds.EndBond("the work is done"),
 )
@@ -128,6 +130,8 @@ ANSWERED = (
     GREETING,
     bonds.BeatAnswer(7, 3, Span(1_500_000_000), (WALK,)),
     bonds.InvitationAccepted(Terms()),
+    bonds.CircleShown(bytes(32), "rack 2", Terms(), (KeeperId("5" * 32),)),
+    bonds.BondAgreed(Terms()),
     bonds.KeyRenewed(),
     bonds.BondEnded(),
     bonds.LinkRefused("no", "ask"),

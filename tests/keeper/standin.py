@@ -1,6 +1,6 @@
 """A small keeper for tests of the links: a loop in a thread, real sockets, and a list of what was told.
 
-It has no machine, so it decides nothing: tests give the orders, and see the events.
+Its machine is told nothing, so it decides nothing: tests give the orders, and see the events.
 """
 
 from __future__ import annotations
@@ -19,25 +19,43 @@ from goldthread.keeper.links import Links, LinkSettings
 from goldthread.keeper.loop import Loop
 from goldthread.local import Home
 from goldthread.names import KeeperId, MemberName
-from goldthread.rules.bond_events import BeatAnswered, BeatHeard, BondOver, BondTied, LinkLost, LinkUp
+from goldthread.policy import Policy
+from goldthread.rules.bond_events import (
+    BeatAnswered,
+    BeatHeard,
+    BondOver,
+    BondTied,
+    LinkLost,
+    LinkUp,
+    PartnersFound,
+)
 from goldthread.rules.bond_orders import AnswerBeat, SendBeat
+from goldthread.rules.machine import Machine
 from goldthread.terms import Terms
 
 WAIT_SECONDS = 20.0
 
 T = TypeVar("T")
-E = TypeVar("E", LinkUp, LinkLost, BeatHeard, BeatAnswered, BondTied, BondOver)
+E = TypeVar("E", LinkUp, LinkLost, BeatHeard, BeatAnswered, BondTied, BondOver, PartnersFound)
 
 
 class StandIn:
     """What `Links` needs of a keeper, and one of it."""
 
-    def __init__(self, folder: Path, name: str, listen: str = "127.0.0.1", addresses: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        listen: str = "127.0.0.1",
+        addresses: tuple[str, ...] = (),
+        circle: bytes = b"",
+    ) -> None:
         self.home = Home(folder)
         self.home.make()
         self.keys = Keys(self.home, name)
         self.me: KeeperId = self.keys.me
-        self._settings = LinkSettings(listen=listen, addresses=addresses)
+        self._settings = LinkSettings(listen=listen, addresses=addresses, circle=circle)
+        self.machine = Machine(Policy(), self.me)
         self.told: queue.Queue[Any] = queue.Queue()
         self.warned: queue.Queue[str] = queue.Queue()
         self._begin()

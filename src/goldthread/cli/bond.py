@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 from typing import Any
 
@@ -26,6 +27,7 @@ from goldthread.wire.bond_requests import (
     RekeyRequest,
     TermsRequest,
 )
+from goldthread.wire.circle import CIRCLE_BYTES, write_circle
 
 __all__ = ["bond"]
 
@@ -70,6 +72,18 @@ def accept(code: str, **given: Any) -> int:
         code = sys.stdin.readline()
     terms = terms_from(Terms(), given)
     return ask_and_say(Home.default(), AcceptRequest(code.strip(), terms), "the other keeper is asked")
+
+
+@bond.command(epilog="Example: goldthread bond circle")
+def circle() -> int:
+    """Print a fresh secret for a circle.
+
+    The line belongs into the table [keeper] of `goldthread.toml` on each host of the same people, the same line on
+    all of them. A keeper that hears no partner then ties a bond with another one of the circle of itself.
+    """
+    notice("in the table [keeper] of goldthread.toml, the same on each host; whoever has it can tie bonds with them")
+    click.echo(f'circle = "{write_circle(secrets.token_bytes(CIRCLE_BYTES))}"')
+    return 0
 
 
 @bond.command("list", epilog="Example: goldthread bond list")

@@ -1,7 +1,8 @@
-"""Hears partners that dial this keeper, and guests with an invitation. Everybody else is turned away.
+"""Hears partners that dial this keeper, guests with an invitation, and keepers of its circle. Others are turned away.
 
 Whoever comes has proved a key by TLS before a byte of him is read. A pinned key is a partner's; any other is let
-through only while an invitation is open, and may then say two words: its greeting, and the secret of the invitation.
+through only while an invitation is open or where there is a circle, and may then say two words: its greeting, and the
+secret of the invitation, or a proof of the circle's.
 Those that have proved nothing yet are few and have little time. Where they are too many, the address that holds the
 most of them loses its oldest: a flood from one place shuts nobody else out.
 """
@@ -20,9 +21,11 @@ from OpenSSL import SSL
 from goldthread.errors import GoldthreadError, KeeperError, PartnerError, PartnerUnreachable
 from goldthread.keeper.acceptance import Tied, check_newcomer
 from goldthread.keeper.acquaintances import Acquaintances, reached_at
+from goldthread.keeper.circle import Circle
 from goldthread.keeper.invitations import Invitations
 from goldthread.keeper.keys import Partner, fingerprint_of
 from goldthread.keeper.link import STRANGER_FRAME_BYTES_MOST, Link
+from goldthread.keeper.seeker import TiedInCircle
 from goldthread.names import KeeperId, milliseconds, seconds
 from goldthread.rules.bond_events import BeatHeard, BondOver
 from goldthread.rules.bond_orders import AnswerBeat
@@ -45,6 +48,7 @@ class _Visitor:
     link: Link
     partner: KeeperId | None = None
     greeting: bonds.Greeting | None = None
+    is_of_circle: bool = False
 
 
 class Answerer:
@@ -56,12 +60,16 @@ class Answerer:
         invitations: Invitations,
         met: Callable[[KeeperId], None],
         tied: Tied,
+        circle: Circle | None,
+        tied_in_circle: TiedInCircle,
     ) -> None:
         self._known = known
         self._loop = known.keeper.loop
         self._invitations = invitations
         self._met = met
         self._tied = tied
+        self._circle = circle
+        self._tied_in_circle = tied_in_circle
         self._door: socket.socket | None = None
         self._context: SSL.Context | None = None
         self._unproved: dict[Link, _Visitor] = {}
@@ -110,7 +118,7 @@ class Answerer:
             return
         try:
             if self._context is None:
-                self._context = self._known.keys.context(server=True, stranger=lambda _: self._invitations.are_open)
+                self._context = self._known.keys.context(server=True, stranger=self._lets_in)
         except KeeperError as error:
             stream.close()
             self._known.turned_away("?", PartnerError(str(error)))
@@ -128,6 +136,10 @@ class Answerer:
         self._unproved[link] = _Visitor(link)
         link.end_unless(lambda: link not in self._unproved, _PROVED, "it proved nothing in time")
         self._keep_few()
+
+    def _lets_in(self, fingerprint: bytes) -> bool:
+        """Whether a stranger may come in, to say who he is."""
+        return self._circle is not None or self._invitations.are_open
 
     def _let_in_again(self) -> None:
         if self._door is not None:
@@ -209,6 +221,9 @@ class Answerer:
         self._met(keeper)
 
     def _accept(self, visitor: _Visitor, greeting: bonds.Greeting, message: Any) -> None:
+        if self._circle is not None and isinstance(message, bonds.ShowCircle | bonds.TieBond):
+            self._meet_in_circle(self._circle, visitor, greeting, message)
+            return
         if not isinstance(message, bonds.AcceptInvitation):
             raise PartnerError("it is not known, and may say nothing but the secret of an invitation")
         given = self._invitations.find(message.secret, greeting.keeper)
@@ -221,6 +236,26 @@ class Answerer:
         if not again:
             self._tied(partner, given.terms, message.terms)
 
+    def _meet_in_circle(self, circle: Circle, visitor: _Visitor, greeting: bonds.Greeting, message: Any) -> None:
+        """First the proof, which is answered by what is offered here; then, on the same link, the bond. It may be tied
+        already: the answer to the first time was lost."""
+        link, known = visitor.link, self._known
+        ends = link.fingerprint, known.keys.fingerprint
+        check_newcomer(known, greeting, link.fingerprint)
+        if isinstance(message, bonds.ShowCircle):
+            circle.check_caller(message.proof, *ends)
+            visitor.is_of_circle = True
+            link.say(circle.offer(*ends))
+            return
+        if not visitor.is_of_circle:
+            raise PartnerError("it has not shown the circle")
+        circle.check_tie(greeting.keeper)
+        addresses = reached_at(greeting, came_from=link.peer)
+        partner = Partner(greeting.keeper, greeting.name, addresses, (link.certificate,))
+        known.keys.pin(partner)
+        link.say_last(bonds.BondAgreed(circle.terms), PartnerUnreachable("the bond is tied"))
+        self._tied_in_circle(partner, circle.terms, message.terms, message.reason)
+
     def _hear(self, visitor: _Visitor, keeper: KeeperId, greeting: bonds.Greeting, message: Any) -> None:
         match message:
             case bonds.Beat():
@@ -230,7 +265,7 @@ class Answerer:
             case bonds.EndBond():
                 visitor.link.say(bonds.BondEnded())
                 self._known.keeper.tell(BondOver(keeper, message.text))
-            case bonds.AcceptInvitation():
+            case bonds.AcceptInvitation() | bonds.ShowCircle() | bonds.TieBond():
                 self._accept(visitor, greeting, message)
 
     def _renew(self, link: Link, keeper: KeeperId, certificate: bytes) -> None:

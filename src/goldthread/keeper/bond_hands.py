@@ -39,6 +39,8 @@ class BondHands:
             bond_orders.AnswerBeat: self.links.answer_beat,
             bond_orders.EndBond: self.links.end,
             bond_orders.ForgetBond: self._forget_bond,
+            bond_orders.SeekPartners: lambda _: self.links.seek(),
+            bond_orders.TieWith: self.links.tie_with,
             bond_orders.ReadLease: tenancy.read,
             bond_orders.SwapLease: tenancy.swap,
             bond_orders.Vouch: self._vouch,

@@ -38,6 +38,7 @@ class Call:
         greeted: Callable[[Greeting], None],
         heard: Callable[[Any], None],
         gone: Callable[[PartnerError], None],
+        frame_bytes_most: int = BOND_FRAME_BYTES_MOST,
     ) -> None:
         self._loop = loop
         self._context = context
@@ -46,6 +47,7 @@ class Call:
         self._greeted = greeted
         self._heard = heard
         self._gone = gone
+        self._frame_bytes_most = frame_bytes_most
         self._met = False
         self.address = address
         self.link: Link | None = None
@@ -76,7 +78,7 @@ class Call:
 
     def _on_proved(self, link: Link) -> None:
         self._checked(link.fingerprint)
-        link.listen_to(BOND_FRAME_BYTES_MOST)
+        link.listen_to(self._frame_bytes_most)
         link.say(self._greeting)
 
     def _on_heard(self, link: Link, message: Any) -> None:

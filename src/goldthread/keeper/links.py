@@ -1,13 +1,14 @@
-"""The links of this keeper with its partners: one that it dials and one that it answers for each, and invitations.
+"""The links of this keeper with its partners: one that it dials and one that it answers for each, invitations, and the
+circle.
 
-All of it runs in the keeper's own loop. A keeper that has no bond and makes none opens no port and loads no OpenSSL:
-the parts that need it are imported with the first bond or invitation.
+All of it runs in the keeper's own loop. A keeper that has no bond and no circle, and makes none, opens no port and
+loads no OpenSSL: the parts that need it are imported with the first bond or invitation.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,13 +16,14 @@ import msgspec
 
 from goldthread.errors import GoldthreadError, KeeperError, PartnerError, PartnerUnreachable, UsageError
 from goldthread.keeper.acquaintances import Acquaintances
+from goldthread.keeper.circle import Circle
 from goldthread.keeper.invitations import Invitations
 from goldthread.keeper.keeper import Keeper
 from goldthread.keeper.keys import Keys, Partner, write_whole
 from goldthread.keeper.loop import now
 from goldthread.names import KeeperId, seconds
 from goldthread.rules.bond_events import BondOver, BondTied
-from goldthread.rules.bond_orders import AnswerBeat, EndBond, SendBeat
+from goldthread.rules.bond_orders import AnswerBeat, EndBond, SendBeat, TieWith
 from goldthread.terms import Terms
 from goldthread.wire import bonds
 from goldthread.wire.addresses import parse_address, parse_listen
@@ -30,6 +32,7 @@ from goldthread.wire.invitation import Invitation, read_code, write_code
 if TYPE_CHECKING:
     from goldthread.keeper.answerer import Answerer
     from goldthread.keeper.caller import Caller
+    from goldthread.keeper.seeker import Seeker
 
 __all__ = ["LinkSettings", "Links"]
 
@@ -47,6 +50,12 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     chooses once, and that is kept from then on."""
     addresses: tuple[str, ...] = ()
     """Where partners reach this keeper, `host:port`, best first. None: they are found out."""
+    label: str = ""
+    """The failure domain of this host."""
+    circle: bytes = b""
+    """The secret of the circle; empty: this keeper is in none, seeks nobody and is offered to nobody."""
+    keepers: tuple[str, ...] = ()
+    """Where keepers of the circle may be, `host:port`."""
 
 
 class Links:
@@ -58,6 +67,9 @@ class Links:
         self._known = Acquaintances(keeper, keys, settings.addresses)
         self._known.host, self._fixed_port = parse_listen(settings.listen)
         self._invitations = Invitations(now)
+        self._circle = Circle(keeper, settings.circle, settings.label) if settings.circle else None
+        self._known_places = settings.keepers
+        self._seeker: Seeker | None = None
         self._answerer: Answerer | None = None
         self._callers: dict[KeeperId, Caller] = {}
         self._renewed: set[KeeperId] = set()
@@ -69,11 +81,11 @@ class Links:
         return self._known.host
 
     def open(self) -> None:
-        """Listen for the partners that are pinned, and dial them. Does nothing where there is none."""
+        """Listen for the partners that are pinned, and dial them. Does nothing where there is none, and no circle."""
         for path in self._keys.damaged():
             self._keeper.warn(None, f"{path} is damaged: that bond must be tied anew")
         partners = self._keys.partners()
-        if partners:
+        if partners or self._circle is not None:
             try:
                 self._listen()
             except KeeperError as error:
@@ -85,6 +97,8 @@ class Links:
     def close(self) -> None:
         for caller in self._callers.values():
             caller.stop()
+        if self._seeker is not None:
+            self._seeker.close()
         if self._answerer is not None:
             self._answerer.close()
 
@@ -129,6 +143,24 @@ class Links:
             then(partner)
 
         Acceptance(self._known, invitation, terms, tied, failed)
+
+    def seek(self) -> None:
+        """Ask who of the circle is at the places that are known; `PartnersFound` follows."""
+        self.seek_at(self._known_places)
+
+    def seek_at(self, addresses: Iterable[str]) -> None:
+        if self._circle is None:
+            return
+        from goldthread.keeper.seeker import Seeker
+
+        if self._seeker is None:
+            self._seeker = Seeker(self._known, self._circle, self._on_tied_in_circle)
+        self._seeker.seek(addresses)
+
+    def tie_with(self, order: TieWith) -> None:
+        """Tie a bond with a keeper that the last `seek` found; `BondTied` follows where it agrees."""
+        if self._seeker is not None:
+            self._seeker.tie(order)
 
     def end(self, order: EndBond) -> None:
         """Tell the partner, now or when it is reached; `BondOver` follows when it has agreed."""
@@ -179,7 +211,9 @@ class Links:
             return
         from goldthread.keeper.answerer import Answerer
 
-        answerer = Answerer(self._known, self._invitations, self._on_met, self._on_tied)
+        answerer = Answerer(
+            self._known, self._invitations, self._on_met, self._on_tied, self._circle, self._on_tied_in_circle
+        )
         kept = _read_port(self._port_file)
         try:
             port = answerer.listen(self._known.host, self._fixed_port or kept)
@@ -210,7 +244,10 @@ class Links:
         self._caller(partner).hurry()
 
     def _on_tied(self, partner: Partner, mine: Terms, theirs: Terms) -> None:
-        self._keeper.tell(BondTied(partner.keeper, partner.name, mine, theirs))
+        self._on_tied_in_circle(partner, mine, theirs, "")
+
+    def _on_tied_in_circle(self, partner: Partner, mine: Terms, theirs: Terms, reason: str) -> None:
+        self._keeper.tell(BondTied(partner.keeper, partner.name, mine, theirs, reason))
         self._caller(partner.keeper).hurry()
 
     def _on_renewed(self, partner: KeeperId) -> None:

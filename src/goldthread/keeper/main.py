@@ -47,6 +47,7 @@ from goldthread.rules.events import KeeperStopAsked, Ticked
 from goldthread.rules.machine import Machine
 from goldthread.vault.disk import DiskVault
 from goldthread.version import VERSION
+from goldthread.wire.circle import read_circle
 
 __all__ = ["main"]
 
@@ -212,6 +213,7 @@ def _build(home: Home, loop: Loop) -> tuple[Keeper, Eyes, BondHands, Door]:
         name=keys.name,
         label=settings.label,
         lease_store=digest_of(store),
+        is_in_circle=bool(settings.circle),
     )
     try:
         journal.begin(boot, os.getpid(), VERSION, time.time())
@@ -219,7 +221,13 @@ def _build(home: Home, loop: Loop) -> tuple[Keeper, Eyes, BondHands, Door]:
         log.warning("%s: this keeper is not in its journal", error)
     keeper = Keeper(home, policy, keys, loop, journal, vault, machine)
     eyes = Eyes(keeper)
-    links = LinkSettings(listen=settings.listen, addresses=settings.addresses)
+    links = LinkSettings(
+        listen=settings.listen,
+        addresses=settings.addresses,
+        label=settings.label,
+        circle=read_circle(settings.circle) if settings.circle else b"",
+        keepers=settings.keepers,
+    )
     bonds = BondHands(keeper, links, Tenancy(keeper, store))
     hands = Hands(keeper, eyes, bonds)
     keeper.obey = hands.obey

@@ -36,6 +36,8 @@ __all__ = [
     "LeaseUnknown",
     "LinkLost",
     "LinkUp",
+    "PartnerOffer",
+    "PartnersFound",
     "Patch",
     "ReplicateFailed",
     "TakeoverAsked",
@@ -47,12 +49,31 @@ __all__ = [
 
 
 class BondTied(msgspec.Struct, frozen=True, tag=True):
-    """An invitation was accepted, here or there: both keep the other's key."""
+    """An invitation was accepted, or the circle tied it: both keep the other's key."""
 
     partner: KeeperId
     name: str
     mine: Terms
     theirs: Terms
+    reason: str = ""
+    """Why it was tied with nobody asked, in a circle; empty where a person tied it."""
+
+
+class PartnerOffer(msgspec.Struct, frozen=True):
+    """A keeper of this circle that answered, and what it says of itself."""
+
+    keeper: KeeperId
+    name: str
+    label: str
+    terms: Terms
+    partners: tuple[KeeperId, ...]
+    """Those that it hears."""
+
+
+class PartnersFound(msgspec.Struct, frozen=True, tag=True):
+    """The answer to `SeekPartners`: who answered in time, perhaps nobody."""
+
+    offers: tuple[PartnerOffer, ...]
 
 
 class TermsAsked(msgspec.Struct, frozen=True, tag=True):
@@ -271,6 +292,7 @@ class HoldAsked(msgspec.Struct, frozen=True, tag=True):
 
 BondEvent = (
     BondTied
+    | PartnersFound
     | TermsAsked
     | BondEndAsked
     | BondConfirmed

@@ -26,9 +26,11 @@ __all__ = [
     "MendCopy",
     "ReadLease",
     "Replicate",
+    "SeekPartners",
     "SendBeat",
     "SendBundle",
     "SwapLease",
+    "TieWith",
     "Vouch",
     "forgotten_bond",
 ]
@@ -114,6 +116,21 @@ class ForgetBond(msgspec.Struct, frozen=True, tag=True):
     """Remove the bond from the journal, end its links, and forget the partner's key."""
 
     partner: KeeperId
+
+
+# New partners
+
+
+class SeekPartners(msgspec.Struct, frozen=True, tag=True):
+    """Ask the keepers of this circle that can be reached, and are not known by key, who they are; answered by
+    `PartnersFound`."""
+
+
+class TieWith(msgspec.Struct, frozen=True, tag=True):
+    """Tie a bond with a keeper that `PartnersFound` told of; answered by `BondTied`, or by nothing."""
+
+    keeper: KeeperId
+    reason: str
 
 
 # Leases
@@ -229,4 +246,6 @@ BondOrder = (
     | MakeBundle
     | SendBundle
     | ForgetHeld
+    | SeekPartners
+    | TieWith
 )

@@ -13,7 +13,7 @@ import msgspec
 from goldthread.names import Epoch, Instant, KeeperId, MemberName, Span
 from goldthread.policy import Policy
 from goldthread.report import AlarmLevel, Contact, Guard, HolderState, Phase
-from goldthread.rules import bond_orders, holding, orders, owning
+from goldthread.rules import bond_orders, holding, orders, owning, seeking
 from goldthread.rules.bedside import Help, Offer, choose_helper
 from goldthread.rules.bond_orders import BondRecord, HeldRecord
 from goldthread.rules.facts import facts_for, shape_of
@@ -30,7 +30,15 @@ class Bonds:
     """`now` and `awake` are set before anything is called; orders are appended to `out`."""
 
     def __init__(
-        self, policy: Policy, me: KeeperId, name: str, label: str, lease_store: str, members: dict[MemberName, Member]
+        self,
+        policy: Policy,
+        me: KeeperId,
+        name: str,
+        label: str,
+        lease_store: str,
+        members: dict[MemberName, Member],
+        *,
+        is_in_circle: bool = False,
     ) -> None:
         self.policy = policy
         self.me = me
@@ -47,8 +55,10 @@ class Bonds:
         self.awake = Span(0)
         self._began = Instant(0)
         self._asks = 0
-        self.is_idle = True
-        """This keeper has had no dealings with others."""
+        self.is_in_circle = is_in_circle
+        self.seek_due = Instant(0)
+        self.is_idle = not is_in_circle
+        """This keeper has had no dealings with others, and seeks none."""
 
     def know(self, record: BondRecord) -> Partner:
         """A bond, tied now or brought back."""
@@ -122,6 +132,7 @@ class Bonds:
             if partner.record.ending and partner.is_up and not partner.end_sent:
                 partner.end_sent = True
                 self.out.append(bond_orders.EndBond(partner.id, "its user ended the bond"))
+        seeking.seek(self)
 
     def settle(self) -> None:
         """After every event: do what is missing for each member, here and held."""

@@ -19,6 +19,7 @@ from goldthread.rules import (
     leasing,
     orders,
     owning,
+    seeking,
     vouching,
 )
 from goldthread.rules.bond_orders import BondRecord
@@ -42,7 +43,8 @@ def on_tied(bonds: Bonds, event: bond_events.BondTied) -> None:
     record = BondRecord(event.partner, event.name, event.mine, event.theirs, version=0)
     bonds.know(record)
     bonds.out.append(orders.Persist(record))
-    bonds.alarm(AlarmLevel.NOTICE, f"a bond with {event.name} is tied")
+    reason = f": {event.reason}" if event.reason else ""
+    bonds.alarm(AlarmLevel.NOTICE, f"a bond with {event.name} is tied{reason}")
 
 
 def on_terms(bonds: Bonds, event: bond_events.TermsAsked) -> None:
@@ -330,6 +332,7 @@ def _refuse_unknown(bonds: Bonds, ticket: int) -> None:
 
 HANDLERS: Final[dict[type, Callable[[Bonds, Any], None]]] = {
     bond_events.BondTied: on_tied,
+    bond_events.PartnersFound: seeking.on_found,
     bond_events.TermsAsked: on_terms,
     bond_events.BondEndAsked: on_end_asked,
     bond_events.BondConfirmed: on_confirmed,

@@ -89,14 +89,23 @@ _NEW_LIVES: Final = (events.RunAsked, events.JoinAsked, events.RestartAsked)
 
 
 class Machine:
-    """`me` is this keeper; `name`, `label` and `lease_store` are what it says of itself to partners."""
+    """`me` is this keeper; `name`, `label` and `lease_store` are what it says of itself to partners.
+
+    Where it `is_in_circle` it seeks a partner of itself when it has none."""
 
     def __init__(
-        self, policy: Policy, me: KeeperId, *, name: str = "here", label: str = "", lease_store: str = ""
+        self,
+        policy: Policy,
+        me: KeeperId,
+        *,
+        name: str = "here",
+        label: str = "",
+        lease_store: str = "",
+        is_in_circle: bool = False,
     ) -> None:
         self._policy = policy
         self._members: dict[MemberName, Member] = {}
-        self._bonds = Bonds(policy, me, name, label, lease_store, self._members)
+        self._bonds = Bonds(policy, me, name, label, lease_store, self._members, is_in_circle=is_in_circle)
         self._pending: list[Order] = []
         """Decided before the first event came."""
         self._heard_at: Instant | None = None
@@ -123,13 +132,14 @@ class Machine:
         name: str = "here",
         label: str = "",
         lease_store: str = "",
+        is_in_circle: bool = False,
     ) -> Machine:
         """Go on where the last keeper ended. Of `lives` the two newest of each member are used; of `forgotten`, which
         is made from the keys of partners, what `bonds` does not know.
 
         What follows at once is ordered by the first `handle`; the deadline is `now` then.
         """
-        machine = cls(policy, me, name=name, label=label, lease_store=lease_store)
+        machine = cls(policy, me, name=name, label=label, lease_store=lease_store, is_in_circle=is_in_circle)
         machine._heard_at = now
         by_name: dict[MemberName, dict[Epoch, LifeRecord]] = {}
         for life in lives:

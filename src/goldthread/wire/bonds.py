@@ -25,7 +25,9 @@ __all__ = [
     "AcceptInvitation",
     "Beat",
     "BeatAnswer",
+    "BondAgreed",
     "BondEnded",
+    "CircleShown",
     "EndBond",
     "Facts",
     "FromAnswerer",
@@ -37,6 +39,8 @@ __all__ = [
     "LinkRefused",
     "OwnedFact",
     "RenewKey",
+    "ShowCircle",
+    "TieBond",
     "YieldedFact",
 ]
 
@@ -141,6 +145,19 @@ class AcceptInvitation(msgspec.Struct, frozen=True, tag=True):
     terms: Terms
 
 
+class ShowCircle(msgspec.Struct, frozen=True, tag=True):
+    """From a keeper whose key is not known: proof that it is of the same circle (`circle.py`)."""
+
+    proof: bytes
+
+
+class TieBond(msgspec.Struct, frozen=True, tag=True):
+    """From a keeper that has shown the circle: it wants this bond."""
+
+    terms: Terms
+    reason: str
+
+
 class RenewKey(msgspec.Struct, frozen=True, tag=True):
     """From now on the speaker proves itself by this certificate (DER) too; the old one ends with the next link."""
 
@@ -153,7 +170,7 @@ class EndBond(msgspec.Struct, frozen=True, tag=True):
     text: str
 
 
-FromCaller = Greeting | Beat | AcceptInvitation | RenewKey | EndBond
+FromCaller = Greeting | Beat | AcceptInvitation | ShowCircle | TieBond | RenewKey | EndBond
 
 
 class BeatAnswer(msgspec.Struct, frozen=True, tag=True):
@@ -167,6 +184,20 @@ class BeatAnswer(msgspec.Struct, frozen=True, tag=True):
 
 
 class InvitationAccepted(msgspec.Struct, frozen=True, tag=True):
+    terms: Terms
+
+
+class CircleShown(msgspec.Struct, frozen=True, tag=True):
+    """The answerer is of the circle too, and what it says of itself to whoever seeks a partner."""
+
+    proof: bytes
+    label: str
+    terms: Terms
+    partners: tuple[KeeperId, ...]
+    """Those that it hears."""
+
+
+class BondAgreed(msgspec.Struct, frozen=True, tag=True):
     terms: Terms
 
 
@@ -185,4 +216,6 @@ class LinkRefused(msgspec.Struct, frozen=True, tag=True):
     hint: str
 
 
-FromAnswerer = Greeting | BeatAnswer | InvitationAccepted | KeyRenewed | BondEnded | LinkRefused
+FromAnswerer = (
+    Greeting | BeatAnswer | InvitationAccepted | CircleShown | BondAgreed | KeyRenewed | BondEnded | LinkRefused
+)

@@ -29,6 +29,7 @@ _DIGEST_LENGTH: Final = 128
 _CERTIFICATE_BYTES_MOST: Final = 4096
 """One of a P-256 key has about 400."""
 _SECRET_BYTES_MOST: Final = 64
+_PARTNERS_MOST: Final = 1000
 
 
 def check_keeper_id(text: str) -> KeeperId:
@@ -59,6 +60,20 @@ def check_heard(message: Any) -> None:
             _require(len(message.secret) <= _SECRET_BYTES_MOST, "its secret is too long")
             _check_terms(message.terms)
         case bonds.InvitationAccepted():
+            _check_terms(message.terms)
+        case bonds.ShowCircle():
+            _require(len(message.proof) <= _SECRET_BYTES_MOST, "its proof is too long")
+        case bonds.CircleShown():
+            _require(len(message.proof) <= _SECRET_BYTES_MOST, "its proof is too long")
+            _check_text("its label", message.label, _NAME_LENGTH)
+            _check_terms(message.terms)
+            _require(len(message.partners) <= _PARTNERS_MOST, "it names too many partners")
+            for partner in message.partners:
+                check_keeper_id(partner)
+        case bonds.TieBond():
+            _check_text("its reason", message.reason, _REASON_LENGTH)
+            _check_terms(message.terms)
+        case bonds.BondAgreed():
             _check_terms(message.terms)
         case bonds.RenewKey():
             _require(0 < len(message.certificate) <= _CERTIFICATE_BYTES_MOST, "its new certificate has no right size")
