@@ -13,7 +13,7 @@ import pytest
 from shell import Shell
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_demo_that_is_ended_leaves_nothing(shell: Shell, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     folder = Path(tempfile.mkdtemp(prefix="gt-"))
     monkeypatch.setenv("TMPDIR", str(folder))
