@@ -75,8 +75,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         status = _keep(home, starter)
     except GoldthreadError as error:
-        log.critical("%s", error)
-        starter.tell(str(error))
+        text = f"{error} ({error.hint})" if error.hint else str(error)
+        log.critical("%s", text)
+        starter.tell(text)
     except Exception as error:
         log.critical("the keeper met what must not be, and stops", exc_info=True)
         starter.tell(f"{type(error).__name__}: {error}")
