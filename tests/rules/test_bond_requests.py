@@ -1,0 +1,122 @@
+"""What users ask of bonds, and what is refused: each with what to do instead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from pair import IRUKA, KAKASHI, WALK, Host, Pair
+
+from goldthread.names import KeeperId, MemberName
+from goldthread.rules import bond_events, orders
+from goldthread.terms import Consent, Terms
+
+NOBODY = KeeperId("n" * 32)
+OTHER = MemberName("other")
+
+
+def asked(host: Host, event: Any) -> Any:
+    """What a user hears."""
+    host.answers.clear()
+    host.tell(event)
+    (answer,) = host.answers
+    return answer
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        bond_events.TermsAsked(7, NOBODY, Terms()),
+        bond_events.BondEndAsked(7, NOBODY),
+        bond_events.BondConfirmed(7, NOBODY),
+        bond_events.BondForgetAsked(7, NOBODY),
+        bond_events.HoldAsked(7, OTHER),
+    ],
+)
+def test_what_is_not_known_is_refused(event: Any) -> None:
+    answer = asked(Pair().iruka, event)
+    assert isinstance(answer, orders.Refuse) and "there is no such bond or member" in answer.text
+
+
+def test_a_bond_that_stands_is_not_forgotten_and_one_that_is_over_is() -> None:
+    pair = Pair()
+    refused = asked(pair.iruka, bond_events.BondForgetAsked(7, KAKASHI))
+    assert isinstance(refused, orders.Refuse) and "bond end kakashi" in refused.hint
+    pair.iruka.tell(bond_events.BondEndAsked(8, KAKASHI))
+    pair.run(2)
+    forgotten = asked(pair.iruka, bond_events.BondForgetAsked(9, KAKASHI))
+    assert isinstance(forgotten, orders.Accept)
+    assert pair.iruka.machine is not None and pair.iruka.machine.bond_views() == ()
+
+
+def test_an_end_that_the_partner_cannot_hear_is_said_to_be_one_sided() -> None:
+    pair = Pair()
+    pair.cut()
+    pair.iruka.tell(bond_events.LinkLost(KAKASHI, "no answer"))
+    answer = asked(pair.iruka, bond_events.BondEndAsked(7, KAKASHI))
+    assert isinstance(answer, orders.Accept) and "there when it is heard" in answer.text
+
+
+def test_a_takeover_of_what_is_not_here_is_refused() -> None:
+    pair = Pair()
+    pair.start()
+    unknown = asked(pair.kakashi, bond_events.TakeoverAsked(7, OTHER, KAKASHI))
+    assert isinstance(unknown, orders.Refuse) and "other is not held here" in unknown.text
+    elsewhere = asked(pair.kakashi, bond_events.TakeoverAsked(7, OTHER, IRUKA))
+    assert isinstance(elsewhere, orders.Refuse) and "other is not owned here" in elsewhere.text
+
+
+def test_a_member_is_handed_only_to_a_holder_that_takes_over() -> None:
+    pair = Pair()
+    pair.start()
+    stranger = asked(pair.iruka, bond_events.TakeoverAsked(7, WALK, NOBODY))
+    assert isinstance(stranger, orders.Refuse) and "there is no bond with" in stranger.text
+    pair.kakashi.tell(bond_events.TermsAsked(8, IRUKA, Terms(takeover=Consent.ASK)))
+    pair.run(1)
+    asking = asked(pair.iruka, bond_events.TakeoverAsked(9, WALK, KAKASHI))
+    assert isinstance(asking, orders.Refuse) and "takeover ask" in asking.text
+    assert "bond terms iruka --takeover yes" in asking.hint
+    assert pair.iruka.running == 1
+
+
+def test_what_nobody_could_run_elsewhere_is_not_handed_over() -> None:
+    pair = Pair()
+    pair.start()
+    assert pair.iruka.machine is not None
+    pair.iruka.tell(bond_events.BundleMade(WALK, "", "it is too large"))
+    answer = asked(pair.iruka, bond_events.TakeoverAsked(7, WALK, KAKASHI))
+    assert isinstance(answer, orders.Refuse) and "what is needed to run walk elsewhere is not known" in answer.text
+    assert any("too large" in text for text in pair.iruka.alarms)
+
+
+def test_a_lost_owner_of_which_nothing_whole_is_held_is_not_taken_over_by_hand() -> None:
+    pair = Pair()
+    pair.start()
+    pair.kakashi.tell(bond_events.CopiesGone(IRUKA, WALK, "the carrier died"))
+    pair.iruka.die()
+    pair.run(3)
+    answer = asked(pair.kakashi, bond_events.TakeoverAsked(7, WALK, KAKASHI))
+    assert isinstance(answer, orders.Refuse) and answer.error == "NothingToRestore"
+    assert "no whole copy of it is here" in answer.text
+
+
+def test_an_event_of_a_bond_that_is_not_known_changes_nothing() -> None:
+    pair = Pair()
+    before = pair.iruka.machine.bond_views() if pair.iruka.machine is not None else None
+    for event in (
+        bond_events.LinkUp(NOBODY, "nobody"),
+        bond_events.LinkLost(NOBODY, "it ended"),
+        bond_events.BondOver(NOBODY, "it ended"),
+        bond_events.BeatHeard(NOBODY, 1, None),
+        bond_events.BeatAnswered(NOBODY, 1, 0, 0, ()),
+        bond_events.CopiesGone(NOBODY, WALK, "it died"),
+        bond_events.BundleLanded(NOBODY, WALK, "bundle"),
+    ):
+        pair.iruka.tell(event)
+    assert pair.iruka.machine is not None
+    after = pair.iruka.machine.bond_views()
+    assert before is not None
+    assert [msgspec.structs.replace(view, reason="") for view in after] == [
+        msgspec.structs.replace(view, reason="") for view in before
+    ]
