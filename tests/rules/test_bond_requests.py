@@ -9,6 +9,7 @@ import pytest
 from pair import IRUKA, KAKASHI, WALK, Host, Pair
 
 from goldthread.names import KeeperId, MemberName
+from goldthread.report import Phase
 from goldthread.rules import bond_events, orders
 from goldthread.terms import Consent, Terms
 
@@ -120,3 +121,22 @@ def test_an_event_of_a_bond_that_is_not_known_changes_nothing() -> None:
     assert [msgspec.structs.replace(view, reason="") for view in after] == [
         msgspec.structs.replace(view, reason="") for view in before
     ]
+
+
+def test_a_member_that_went_away_goes_on_from_what_was_kept_aside_when_a_person_says_so() -> None:
+    """Its new owner is lost, and nothing of its newer life had come back yet."""
+    pair = Pair()
+    pair.start(3)
+    pair.cut()
+    pair.is_store_up = False
+    pair.run(3)
+    pair.is_store_up = True
+    pair.run(4, hosts=[pair.kakashi])
+    assert pair.kakashi.running == 2
+    pair.run(1)
+    assert pair.iruka.view.phase is Phase.AWAY and pair.iruka.running is None
+    pair.kakashi.die()
+    answer = asked(pair.iruka, bond_events.TakeoverAsked(7, WALK, IRUKA))
+    assert isinstance(answer, orders.Accept)
+    pair.run(4)
+    assert pair.iruka.running is not None and pair.iruka.seal(5)

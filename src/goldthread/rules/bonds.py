@@ -212,6 +212,9 @@ class Bonds:
         ranked = rank_holders(fit, self.label, self.bytes_to_hold(member), member.former_owner)
         return self.partners[ranked[0].keeper] if ranked else None
 
+    def hears(self, partner: Partner) -> bool:
+        return partner.contact(self.awake) is not Contact.SILENT
+
     def can_hold(self, partner: Partner) -> bool:
         """Whether the partner may be asked to hold a member now."""
         record = partner.record

@@ -300,6 +300,9 @@ def on_takeover(bonds: Bonds, event: bond_events.TakeoverAsked) -> None:
         owning.hand_over(bonds, member, event)
     elif event.to != bonds.me:
         bonds.out.append(orders.Refuse(event.ticket, "UsageError", f"{event.member} is not owned here", ""))
+    elif member is not None and member.record.phase is Phase.AWAY and (held is None or held.record.commit is None):
+        bonds.set_time(member)
+        owning.reclaim(bonds, member, event.ticket)
     elif held is not None:
         _take_by_hand(bonds, held, event.ticket)
     elif member is not None and member.record.claimants:

@@ -32,6 +32,7 @@ __all__ = [
     "on_held",
     "on_hold_asked",
     "on_replicate_failed",
+    "reclaim",
     "release",
     "take_failure",
 ]
@@ -366,3 +367,17 @@ def release(bonds: Bonds, member: Member, ticket: int) -> None:
         beginnings.start_life(member, f"life {member.next_epoch} starts here, as a person decided")
     member.alarm(AlarmLevel.WARNING, f"a person decided that {member.record.name} goes on here without a voucher")
     member.accept(ticket, f"{member.record.name} goes on here")
+
+
+def reclaim(bonds: Bonds, member: Member, ticket: int) -> None:
+    """A person decides that a member goes on here that went away, from what was kept aside: no other copy is here."""
+    name = member.record.name
+    owner = next((one for one in bonds.partners.values() if bonds.hears(one) and one.owns(name) is not None), None)
+    if owner is not None:
+        hint = f"on {owner.name}: `goldthread takeover {name} --to {bonds.name}` hands it over without a lost step"
+        member.refuse(ticket, "UsageError", f"{owner.name}, which owns {name}, lives", hint)
+        return
+    reason = f"life {member.next_epoch} starts here from what was kept aside, as a person decided"
+    beginnings.start_life(member, reason, holder=None)
+    member.alarm(AlarmLevel.WARNING, f"{name}: {reason}")
+    member.accept(ticket, f"life {member.record.epoch} of {name} is being started here")

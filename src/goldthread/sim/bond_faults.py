@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Final
 
 from goldthread.names import Span, milliseconds, seconds
-from goldthread.report import Guard
+from goldthread.report import Guard, Phase
 from goldthread.rules.bond_events import BondEndAsked, HoldAsked, TakeoverAsked, TermsAsked
 from goldthread.sim.faults import Fault, flip, kill_again_and_again
 from goldthread.sim.host import Host
@@ -186,10 +186,12 @@ def decide_if_lost(place: Place) -> None:
             for (partner, _), berth in host.carrier.berths.items()
         )
         is_owned = record is not None and any(not world.hosts[claimant].is_up for claimant in record.claimants)
-        if host.is_keeper_up and (is_held or is_owned):
+        known = (one.host.journal.members.get(place.name) for one in world.places(place.work))
+        is_nobodys = record is not None and all(one is None or one.phase is Phase.AWAY for one in known)
+        if host.is_keeper_up and (is_held or is_owned or is_nobodys):
             host.tell(f"the user decides that {place.name} goes on here")
             helds = (held for (_, name), held in host.journal.helds.items() if name == place.name)
-            place.work.decided = is_owned or any(held.guard is not Guard.LEASE for held in helds)
+            place.work.decided = is_owned or is_nobodys or any(held.guard is not Guard.LEASE for held in helds)
             host.give(TakeoverAsked(world.ticket(), place.name, host.me))
 
 
