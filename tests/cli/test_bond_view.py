@@ -257,6 +257,12 @@ def test_there_is_nothing_to_take_over_here() -> None:
             risk_words(report, MemberName("walk"))
 
 
+def test_what_was_kept_aside_is_gone_on_from_after_a_question() -> None:
+    away = member(phase=Phase.AWAY, reason="life 3 of walk is kakashi's")
+    risk = risk_words(keeper(away), MemberName("walk"))
+    assert risk.startswith("walk went away from here: life 3 of walk is kakashi's. It goes on here from what was kept")
+
+
 def test_a_frozen_life_is_let_go_on_after_a_question() -> None:
     stopped = member(vouched=0, sealed=SEALED)
     assert risk_words(keeper(stopped), MemberName("walk")).startswith("Nothing vouches that walk has not been taken")

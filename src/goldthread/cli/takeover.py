@@ -61,6 +61,12 @@ def risk_words(report: KeeperReport, member: MemberName) -> str:
             f"Nothing vouches that {member} has not been taken over on another host. If it has, two lives go on until"
             " this host hears of the other: then the one here is ended, and what it did meanwhile is lost."
         )
+    away = next((one for one in report.members if one.name == member), None)
+    if away is not None and (held is None or held.commit is None):
+        return (
+            f"{member} went away from here: {away.reason}. It goes on here from what was kept aside then, and what was"
+            " done elsewhere since is lost: a life that still goes on there is ended when it hears of this one."
+        )
     if held is None:
         raise UsageError(f"{member} is not held here", hint="goldthread bond list shows what is")
     owner = next((bond for bond in report.bonds if bond.partner == held.partner), None)
