@@ -79,7 +79,8 @@ def main() -> None:
         value = found[name][fact]
         holds = value >= limit if name in AT_LEAST else value <= limit
         bound = "at least" if name in AT_LEAST else "at most"
-        print(f"{name:32} {value:12,.3f} {unit:12} {bound} {limit:<10,g} {'yes' if holds else 'NO'}")
+        bare = f"   (its bytes and checksums alone {found[name]['bare']:.3f})" if "bare" in found[name] else ""
+        print(f"{name:32} {value:12,.3f} {unit:12} {bound} {limit:<10,g} {'yes' if holds else 'NO'}{bare}")
 
 
 if __name__ == "__main__":

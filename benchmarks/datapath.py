@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,9 @@ import goldthread
 from goldthread.names import Epoch, MemberName, Step
 from goldthread.program.pour import pour, read
 from goldthread.program.writer import Writer
+from goldthread.slots.layout import CHUNK_BYTES
 from goldthread.slots.slot import Slot, make_slot
+from goldthread.wire.image import checksum
 
 ARRAYS = 64
 SMALL_ARRAYS, SMALL_BYTES = 10_000, 4096
@@ -36,6 +38,7 @@ REPEATS, WARM_UP = 7, 4
 RESTORES = 7
 LOOP_STEPS, LOOP_SECONDS = 4, 20.0
 WORK_TIMES = 8
+BARE_COPIES = 10
 Facts = dict[str, float]
 
 
@@ -150,13 +153,30 @@ def loop_here(mib: int, step_ms: float) -> Facts:
                     taken.append(seconds_of(lambda: life.commit(state)))
 
         steps(True)
+        bare = statistics.median(bare_seconds(x, lambda: steps(False)))
         pairs = round(LOOP_SECONDS / (2 * LOOP_STEPS * step_ms / 1e3))
         more = []
         for pair in range(pairs):
             first = pair % 2 == 0
             one, other = seconds_of(lambda first=first: steps(first)), seconds_of(lambda first=first: steps(not first))  # type: ignore[misc]
             more.append((one - other if first else other - one) / LOOP_STEPS)
-    return {"ms": 1e3 * statistics.median(taken), "ratio": statistics.median(more) / (step_ms / 1e3)}
+    step = step_ms / 1e3
+    return {"ms": 1e3 * statistics.median(taken), "ratio": statistics.median(more) / step, "bare": bare / step}
+
+
+def bare_seconds(x: np.ndarray[Any, Any], steps: Callable[[], None]) -> Iterator[float]:
+    """What stands in the way of each commit whatever is around it: its bytes are copied and summed, after steps."""
+    slots = [np.ones_like(x) for _ in range(3)]
+    items = CHUNK_BYTES // x.itemsize
+
+    def copy(slot: np.ndarray[Any, Any]) -> None:
+        for start in range(0, len(x), items):
+            slot[start : start + items] = x[start : start + items]
+            checksum(slot[start : start + items].data)
+
+    for slot in BARE_COPIES * slots:
+        steps()
+        yield seconds_of(lambda slot=slot: copy(slot))  # type: ignore[misc]
 
 
 def restores(mib: int) -> dict[str, Facts]:
@@ -218,7 +238,8 @@ def main() -> None:
         return
     for name, facts in found.items():
         memcpy = f"M {facts['memcpy_ms']:8.2f} ms" if "memcpy_ms" in facts else "of the step"
-        print(f"{name:32} {facts['ms']:9.3f} ms   {memcpy:14}   ratio {facts['ratio']:.3f}")
+        bare = f", its bytes and checksums alone {facts['bare']:.3f}" if "bare" in facts else ""
+        print(f"{name:32} {facts['ms']:9.3f} ms   {memcpy:14}   ratio {facts['ratio']:.3f}{bare}")
 
 
 if __name__ == "__main__":

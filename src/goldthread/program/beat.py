@@ -6,8 +6,8 @@ import os
 from mmap import mmap
 
 from goldthread.clock import now
-from goldthread.names import CommitId, Instant, Step
-from goldthread.wire.pulse import PULSE_BYTES, Pulse, read_deposited, read_held, read_vouched, write_pulse
+from goldthread.names import CommitId, Step
+from goldthread.wire.pulse import PULSE_BYTES, Pulse, read_deposited, read_held, word_of_voucher, write_pulse
 
 __all__ = ["Heart"]
 
@@ -21,6 +21,8 @@ class Heart:
         self._map = mmap(descriptor, PULSE_BYTES)
         self._page = memoryview(self._map)
         self._pulse = Pulse()
+        self.vouched_until = word_of_voucher(self._page)
+        """One number, the instant until when the life is vouched for; 0: without end. The keeper writes it."""
 
     def start(self) -> None:
         """`restore` is done: from now on silence counts."""
@@ -65,12 +67,8 @@ class Heart:
         """The newest step in the memory of the holder, as the keeper last said."""
         return read_held(self._page)
 
-    @property
-    def vouched_until(self) -> Instant | None:
-        """Until when the life is vouched for; None: without end."""
-        return read_vouched(self._page)
-
     def stop(self) -> None:
+        self.vouched_until.release()
         self._page.release()
         self._map.close()
         os.close(self.descriptor)

@@ -35,8 +35,9 @@ Parts = tuple[memoryview, ...]
 
 def capture_generators() -> dict[str, Any]:
     """The states of `random`, of NumPy's global generator, and of torch's on the CPU and every CUDA device in use."""
+    words = _python_parts()
     states: dict[str, Any] = {
-        "random": _python_words(),
+        "random": _ask_python(_PYTHON) if words is None else b"".join(words),
         "gauss": _PYTHON.gauss_next,  # type: ignore[attr-defined]
         "numpy": _numpy_words(),
     }
@@ -62,12 +63,6 @@ def put_back_generators(states: dict[str, Any]) -> None:
             torch.cuda.set_rng_state_all(states["cuda"][: torch.cuda.device_count()])
 
 
-def _python_words() -> bytes:
-    """The words, then the position."""
-    parts = _python_parts()
-    return _ask_python(_PYTHON) if parts is None else b"".join(parts)
-
-
 def _numpy_words() -> Any:
     """The words, then `_REST`; NumPy's own form where its global generator is of another kind."""
     bits: Any = np.random.get_bit_generator()  # type: ignore[attr-defined]
@@ -82,6 +77,7 @@ def _numpy_words() -> Any:
 
 
 def _ask_python(generator: random.Random) -> bytes:
+    """The words, then the position."""
     return array.array("I", generator.getstate()[1]).tobytes()
 
 

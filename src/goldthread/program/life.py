@@ -204,7 +204,9 @@ class Life:
             raise UsageError(
                 f"wait={wait!r} is not a level that a commit can be waited for", hint='"sealed", "held" or "deposited"'
             )
-        self._refuse_commit()
+        self._refuse_if_foreign()
+        if not self._restored or self._committer is not None:
+            self._refuse_commit()
         with self._lock:
             try:
                 self._committer = threading.get_ident()
@@ -221,7 +223,8 @@ class Life:
                         self._wait_until(wait, commit, timeout)
             finally:
                 self._committer = None
-        self._obey_environment(reached)
+        if self._kill_at is not None or self._end_at is not None:
+            self._obey_environment(reached)
         return commit
 
     def beat(self) -> None:
@@ -270,7 +273,6 @@ class Life:
 
     def _refuse_commit(self) -> None:
         """One commit at a time: another thread waits for its turn; a signal handler cannot."""
-        self._refuse_if_foreign()
         if not self._restored:
             raise UsageError(
                 f"life {self.epoch} of {self.name} has a commit to go on from, and commits before restore",

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from operator import attrgetter
+from operator import attrgetter, eq
 from typing import Any, Final
 
 from goldthread.errors import NoRoom
@@ -20,7 +20,7 @@ from goldthread.names import CommitId, Epoch, MemberName, Step
 from goldthread.program.generators import capture_generators
 from goldthread.program.voucher import Voucher
 from goldthread.rules.rotation import SlotChoice, SlotState, choose_slot
-from goldthread.slots.copying import ALONE_BYTES, Crew, PayloadCopy
+from goldthread.slots.copying import ALONE_BYTES, Crew, Payload, PayloadCopy
 from goldthread.slots.layout import CHUNK_BYTES
 from goldthread.slots.pins import open_for_pins, pin_for_writing, unpin
 from goldthread.slots.slot import Slot
@@ -48,9 +48,8 @@ class _Place:
         self.seal = self.slot.image[SEAL_AT : SEAL_AT + 8].cast("Q")
         self.commit: CommitId | None = None
         """Of the commit that is sealed, or being written."""
-        self.table: list[bytes] | None = None
-        """The checksums of the sealed chunks; None where they are not known."""
-        self.layout: object = None
+        self.payload: Payload | None = None
+        """What is known of the sealed payload."""
 
     @property
     def sequence(self) -> int:
@@ -68,6 +67,7 @@ class _Place:
 
     def close(self) -> None:
         descriptor = self.slot.descriptor
+        self.payload = None
         self.seal.release()
         self.slot.close()
         os.close(self.own)
@@ -124,29 +124,39 @@ class Writer:
         Raises `CannotStore` before anything is written, `NoRoom` where memory is short, `Fenced` where a newer life
         exists; older commits stay.
         """
-        roots = {"state": state}
+        roots: dict[str, object] = {"state": state}
         if generators:
             roots["generators"] = capture_generators()
-        found = walk(roots, pickle=self._pickle)
-        structure = self._structure
-        if structure is None or not structure.fits(found):
-            structure = Structure(found)
-        manifest = structure.manifest(found.values)
-        layout = structure.layout
+        structure, manifest, arrays = self._look_at(roots)
+        sequence = self._sequence + 1
         header = Header(
-            self._member, self._epoch, step, self._sequence + 1, layout.payload_bytes, len(manifest), CHUNK_BYTES
+            self._member, self._epoch, step, sequence, structure.layout.payload_bytes, len(manifest), CHUNK_BYTES
         )
-        place = self._take_place(header.image_bytes)
+        bounds = header.bounds
+        place = self._take_place(bounds[2])
         if place is None:
             return None
         try:
-            self._sequence += 1
-            self._write_into(place, header, structure, found.arrays, manifest)
+            self._sequence = sequence
+            self._write_into(place, header, bounds, structure, arrays, manifest)
         finally:
             place.unpin()
         if len(self._places) == self._slots_most:
             self._ahead = min(self._places.values(), key=_sequence)
-        return header.commit
+        return place.commit
+
+    def _look_at(self, roots: dict[str, object]) -> tuple[Structure, bytes, list[Any]]:
+        """The structure of a state, its manifest and its arrays. Raises `CannotStore`."""
+        last = self._structure
+        if last is not None and (found := last.again(roots)) is not None:
+            return last, *found
+        walked = walk(roots, pickle=self._pickle)
+        if last is not None and last.fits(walked):
+            last.remember(roots)
+            structure = last
+        else:
+            structure = Structure(walked)
+        return structure, structure.manifest(walked.values), walked.arrays
 
     def close(self) -> None:
         """Give up all slots; what is sealed in them is the keeper's to free."""
@@ -155,35 +165,37 @@ class Writer:
             self._places.popitem()[1].close()
 
     def _write_into(
-        self, place: _Place, header: Header, structure: Structure, arrays: list[Any], manifest: bytes
+        self,
+        place: _Place,
+        header: Header,
+        bounds: tuple[int, int, int],
+        structure: Structure,
+        arrays: list[Any],
+        manifest: bytes,
     ) -> None:
-        layout, image = structure.layout, place.slot.image
-        manifest_at, table_at, end = header.manifest_at, header.table_at, header.image_bytes
-        same_layout = place.layout is layout
-        held = place.table if same_layout else None
-        place.table = place.layout = None
+        layout, image, payload = structure.layout, place.slot.image, place.payload
+        manifest_at, _, end = bounds
+        place.payload = None
         self._crew.wait()
         place.seal[0] = 0
         place.commit = header.commit
 
-        settled = self._settled if structure is self._structure else None
-        copy = PayloadCopy(layout, arrays, image[HEADER_BYTES:manifest_at], held, settled)
-        if not same_layout:
-            copy.fill_holes()
+        if payload is None or payload.layout is not layout:
+            payload = Payload(layout, image[HEADER_BYTES:manifest_at])
+        copy = PayloadCopy(payload, arrays, self._settled if structure is self._structure else None)
         copy.place_strided()
         self._crew.do(len(layout.chunks), copy.copy, alone=layout.large_bytes < ALONE_BYTES)
 
         table = b"".join(copy.table)
-        image[manifest_at:table_at] = manifest
-        image[table_at:end] = table
+        image[manifest_at:end] = manifest + table
         image[:SEAL_AT] = pack_header(header, manifest, table).ljust(SEAL_AT, b"\0")
         self._seal(place, header.sequence)
 
         last = self._table if structure is self._structure else None
         self._structure = structure
-        self._settled = None if last is None else [now == before for now, before in zip(copy.table, last, strict=True)]
-        self._table = place.table = copy.table
-        place.layout = layout
+        self._settled = None if last is None else list(map(eq, copy.table, last))
+        self._table = payload.table = copy.table
+        place.payload = payload
 
     def _seal(self, place: _Place, sequence: int) -> None:
         """Seal while the life is vouched for: a seal that came too late is taken back. See `voucher.py`."""

@@ -20,7 +20,7 @@ import numpy as np
 from goldthread.slots.layout import CHUNK_BYTES, Gather, Layout, Slice
 from goldthread.wire.image import checksum
 
-__all__ = ["ALONE_BYTES", "Crew", "PayloadCopy", "flat"]
+__all__ = ["ALONE_BYTES", "Crew", "Payload", "PayloadCopy", "flat"]
 
 ALONE_BYTES: Final = 8 << 20
 """Measured: below this size the second thread costs what it saves."""
@@ -125,51 +125,46 @@ def _help(tasks: SimpleQueue[_Task | None], busy: threading.Lock) -> None:
     tasks.put(None)  # For a second helper: there is one where the start of the first was interrupted.
 
 
-class PayloadCopy:
-    """One copy of arrays into the payload of one slot."""
+class Payload:
+    """The payload of one slot, laid out for a state; what no copy writes of it is zero."""
 
-    def __init__(
-        self,
-        layout: Layout,
-        arrays: Sequence[Array],
-        payload: memoryview,
-        held: Sequence[bytes] | None,
-        settled: Sequence[bool] | None,
-    ) -> None:
+    def __init__(self, layout: Layout, memory: memoryview) -> None:
+        self.layout = layout
+        self.memory = memory
+        self.target = np.frombuffer(memory, np.uint8)
+        self.table: list[bytes] | None = None
+        """The checksums of its chunks; None before it was sealed."""
+        for start, end in layout.holes:
+            self.target[start:end] = 0
+
+
+class PayloadCopy:
+    """One copy of arrays into a payload."""
+
+    def __init__(self, payload: Payload, arrays: Sequence[Array], settled: Sequence[bool] | None) -> None:
+        """`settled` says which chunks are expected to be what they were."""
+        layout = payload.layout
         self.table: list[bytes] = [b""] * len(layout.chunks)
         """The checksums of the chunks, as they are copied."""
         self._layout = layout
         self._pool = [*arrays, *layout.pads]
-        self._target = np.frombuffer(payload, np.uint8)
-        self._payload = payload
-        self._held = held
-        self._settled = settled if held is not None else None
-        self._flats: dict[int, Array | None] = {}
-        for index in layout.large:
-            array = arrays[index]
-            self._flats[index] = flat(array) if layout.lengths[index] else None
+        self._target = payload.target
+        self._memory = payload.memory
+        self._held = payload.table
+        self._settled = settled
+        self._flats = {index: flat(arrays[index]) if layout.lengths[index] else None for index in layout.large}
 
     def place_strided(self) -> None:
         """Copy whole those large arrays whose bytes do not lie together."""
-        for index in self._layout.large:
-            if self._flats[index] is None and self._layout.lengths[index]:
+        for index, source in self._flats.items():
+            if source is None and self._layout.lengths[index]:
                 array, at = self._pool[index], self._layout.offsets[index]
                 place = self._target[at : at + self._layout.lengths[index]].view(array.dtype)
                 np.copyto(place.reshape(array.shape), array)
 
-    def fill_holes(self) -> None:
-        for start, end in self._layout.holes:
-            self._target[start:end] = 0
-
     def copy(self, start: int, end: int) -> None:
         """Copy the chunks from `start` to `end`."""
-        chunks, payload, table, held, settled = (
-            self._layout.chunks,
-            self._payload,
-            self.table,
-            self._held,
-            self._settled,
-        )
+        chunks, memory, table, held, settled = self._layout.chunks, self._memory, self.table, self._held, self._settled
         for index in range(start, end):
             pieces = chunks[index]
             if settled is not None and held is not None and settled[index] and len(pieces) == 1:
@@ -180,7 +175,7 @@ class PayloadCopy:
             for piece in pieces:
                 self._copy_piece(piece)
             at = index * CHUNK_BYTES
-            table[index] = checksum(payload[at : at + CHUNK_BYTES])
+            table[index] = checksum(memory[at : at + CHUNK_BYTES])
 
     def _source_checksum(self, piece: Slice | Gather) -> bytes | None:
         """Of a chunk that is one piece of one array; None where the array's bytes do not lie together."""
@@ -197,4 +192,4 @@ class PayloadCopy:
         index, start, end, at = piece
         source = self._flats[index]
         if source is not None:
-            np.copyto(self._target[at : at + end - start], source[start:end])
+            self._target[at : at + end - start] = source[start:end]

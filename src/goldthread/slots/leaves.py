@@ -19,13 +19,23 @@ import numpy as np
 if TYPE_CHECKING:
     from goldthread.slots.tree import Walk
 
-__all__ = ["FACTORIES", "HANDLERS", "INT_LEAST", "INT_MOST", "Refusal", "class_path", "handler_for", "keep_other"]
+__all__ = [
+    "FACTORIES",
+    "HANDLERS",
+    "INT_LEAST",
+    "INT_MOST",
+    "TINY_BYTES",
+    "Refusal",
+    "class_path",
+    "handler_for",
+    "keep_other",
+]
 
 INT_LEAST: Final = -(2**63)
 INT_MOST: Final = 2**64 - 1
 """What msgpack can hold; other ints are written in digits."""
 
-_TINY_BYTES: Final = 4096
+TINY_BYTES: Final = 4096
 """Shorter byte strings are values; longer ones have a place in the payload."""
 
 FACTORIES: Final = {
@@ -89,7 +99,7 @@ def _text(walk: Walk, thing: str) -> None:
 
 
 def _bytes(walk: Walk, thing: bytes) -> None:
-    if len(thing) < _TINY_BYTES:
+    if len(thing) < TINY_BYTES:
         _note(walk, "value", thing)
     else:
         walk.buffer("bytes", _raw(thing))

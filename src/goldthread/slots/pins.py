@@ -38,21 +38,21 @@ def open_for_pins(descriptor: int, *, writing: bool) -> int:
 
 def pin_for_reading(own: int) -> bool:
     """Pin, unless somebody writes. `own` came from `open_for_pins`."""
-    return _lock(own, _TO_READ, wait=False)
+    return _pin(own, _TO_READ)
 
 
 def pin_for_writing(own: int, *, wait: bool = False) -> bool:
     """Pin, unless somebody reads; or `wait` until nobody does."""
-    return _lock(own, _TO_WRITE, wait=wait)
+    return _pin(own, _TO_WRITE, fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK)
 
 
 def unpin(own: int) -> None:
-    _lock(own, _TO_LET_GO, wait=False)
+    fcntl.fcntl(own, fcntl.F_OFD_SETLK, _TO_LET_GO)
 
 
-def _lock(own: int, request: bytes, *, wait: bool) -> bool:
+def _pin(own: int, request: bytes, how: int = fcntl.F_OFD_SETLK) -> bool:
     try:
-        fcntl.fcntl(own, fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK, request)
+        fcntl.fcntl(own, how, request)
     except (BlockingIOError, PermissionError):
         return False
     return True

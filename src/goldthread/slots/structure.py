@@ -12,11 +12,16 @@ import numpy as np
 
 from goldthread.errors import CommitDamaged
 from goldthread.slots.layout import Layout
+from goldthread.slots.outline import Outline, draw_outline
 from goldthread.slots.tree import Walk
 
 __all__ = ["Structure", "decode_key", "dtype_from", "dtype_word", "read_manifest"]
 
+Array = np.ndarray[Any, Any]
+
 _LIST_OF_TWO = b"\x92"
+_OUTLINES_MOST = 8
+"""A state whose values take other types again and again is walked each time."""
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 
@@ -37,14 +42,32 @@ class Structure:
         self._f_ordered = f_ordered
         self._next_array = 0
         atoms = iter(walk.atoms)
-        self._encoded = _encode(self._node(next(atoms), atoms))
+        self._encoded = _LIST_OF_TWO + _encode(self._node(next(atoms), atoms))
+        self._outline: Outline | None = None
+        self._outlines_left = _OUTLINES_MOST
 
     def fits(self, walk: Walk) -> bool:
         """Whether a later walk found the same, so that only values and bytes may differ."""
         return self._signature == _signature(walk)
 
     def manifest(self, values: list[object]) -> bytes:
-        return _LIST_OF_TWO + self._encoded + _encode(values)
+        return self._encoded + _encode(values)
+
+    def remember(self, roots: dict[str, object]) -> None:
+        """Draw the outline of a state that fits, for the next one."""
+        if self._outlines_left:
+            self._outlines_left -= 1
+            self._outline = draw_outline(roots)
+
+    def again(self, roots: dict[str, object]) -> tuple[bytes, list[Array]] | None:
+        """Manifest and arrays of a state that is certain to have this structure; None where only a walk can tell."""
+        found = None if self._outline is None else self._outline.find(roots)
+        if found is None:
+            return None
+        try:
+            return self.manifest(found[0]), found[1]
+        except (OverflowError, UnicodeEncodeError):  # A value that is written otherwise.
+            return None
 
     def _node(self, atom: Any, atoms: Iterator[Any]) -> object:
         if atom == "array":

@@ -44,7 +44,7 @@ from typing import Any, Final
 import numpy as np
 
 from goldthread.errors import CannotStore
-from goldthread.slots.leaves import HANDLERS, INT_LEAST, INT_MOST, Refusal, handler_for, keep_other
+from goldthread.slots.leaves import HANDLERS, INT_LEAST, INT_MOST, TINY_BYTES, Refusal, handler_for, keep_other
 
 __all__ = ["SHARED", "Walk", "walk"]
 
@@ -55,7 +55,7 @@ SHARED: Final = frozenset(
 """The kinds of nodes that are counted, so that "same" can point at them."""
 
 _PLAIN: Final = frozenset({float, bool, type(None)})
-_PLAIN_OR_INT: Final = _PLAIN | {int}
+_PLAIN_IF_SMALL: Final = {int, bytes}
 
 Atom = Any
 """A word for a leaf that takes one value or one array, else a tuple: a kind and its details."""
@@ -148,8 +148,8 @@ class Walk:
         if not things:
             self.atoms.append((*atom, 0))
             return
-        kinds = set(map(type, things))
-        if kinds <= _PLAIN_OR_INT and (int not in kinds or all(map(_fits, things))):
+        kinds = set(map(type, things)) - _PLAIN
+        if not kinds or (kinds <= _PLAIN_IF_SMALL and all(map(_is_small, things))):
             self.atoms.append((*atom, -len(things)))
             self.values.extend(things)
             return
@@ -168,5 +168,7 @@ class Walk:
         return thing
 
 
-def _fits(number: Any) -> bool:
-    return type(number) is not int or INT_LEAST <= number <= INT_MOST
+def _is_small(thing: Any) -> bool:
+    """Whether something plain, an int or bytes is a value as it is."""
+    kind = type(thing)
+    return INT_LEAST <= thing <= INT_MOST if kind is int else kind is not bytes or len(thing) < TINY_BYTES

@@ -48,11 +48,11 @@ SEAL_AT: Final = 256
 """Where the seal lies: eight bytes, little-endian, aligned, so that one store writes them."""
 
 _MAGIC: Final = b"gthread\x01"
-_FIELDS: Final = struct.Struct("<8sQQQQQQ104s")
+_FIELDS: Final = struct.Struct("<8sQQQQQQ104s64x")
 _ROOT_AT: Final = 224
 _SEAL: Final = struct.Struct("<Q")
 
-assert _FIELDS.size <= _ROOT_AT
+assert _FIELDS.size == _ROOT_AT <= SEAL_AT - CHECKSUM_BYTES
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -87,7 +87,14 @@ class Header(msgspec.Struct, frozen=True):
     @property
     def image_bytes(self) -> int:
         """The length of the whole image."""
-        return self.table_at + CHECKSUM_BYTES * self.chunk_count
+        return self.bounds[2]
+
+    @property
+    def bounds(self) -> tuple[int, int, int]:
+        """Where the manifest begins, where the table begins, and where the image ends."""
+        manifest_at = HEADER_BYTES + self.payload_bytes
+        table_at = manifest_at + self.manifest_bytes
+        return manifest_at, table_at, table_at + CHECKSUM_BYTES * -(-self.payload_bytes // self.chunk_bytes)
 
     def chunk_range(self, index: int) -> tuple[int, int]:
         """Where chunk `index` begins and ends in the image."""
@@ -115,7 +122,7 @@ def pack_header(header: Header, manifest: bytes | memoryview, table: bytes | mem
         header.manifest_bytes,
         header.chunk_bytes,
         header.member.encode(),
-    ).ljust(_ROOT_AT, b"\0")
+    )
     return fields + root_of(fields, manifest, table)
 
 

@@ -22,7 +22,7 @@ __all__ = [
     "read_deposited",
     "read_held",
     "read_pulse",
-    "read_vouched",
+    "word_of_voucher",
     "write_deposited",
     "write_held",
     "write_pulse",
@@ -96,10 +96,9 @@ def write_held(page: memoryview, step: Step | None) -> None:
     _WORD.pack_into(page, _HELD_AT, 0 if step is None else step + 1)
 
 
-def read_vouched(page: memoryview) -> Instant | None:
-    """Until when the life is vouched for; None: without end."""
-    until: int = _WORD.unpack_from(page, _VOUCHED_AT)[0]
-    return Instant(until) if until else None
+def word_of_voucher(page: memoryview) -> memoryview:
+    """Until when the life is vouched for, as a view of one number, for who looks at it often; 0: without end."""
+    return page[_VOUCHED_AT : _VOUCHED_AT + _WORD.size].cast("Q")
 
 
 def write_vouched(page: memoryview, until: Instant | None) -> None:
