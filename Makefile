@@ -64,8 +64,9 @@ fuzz: $(FUZZ_READY) ## Damaged bytes for all that reads what others send: make f
 bench: $(READY) ## Measure against the limit of this machine
 	@$(BIN)/goldthread bench
 
-bench-peers: $(PEERS_READY) ## Measure against other tools; writes the table in benchmarks/README.md
+bench-peers: $(PEERS_READY) ## Measure against other tools; writes the tables in benchmarks/README.md
 	@$(PEERS)/bin/python benchmarks/peers.py
+	@$(PEERS)/bin/python benchmarks/partners.py
 
 lint: $(READY) ## Style and types
 	@$(BIN)/ruff check --quiet .

@@ -23,7 +23,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -41,7 +41,6 @@ PAGE = 1024
 """Floats in a page of memory."""
 PACKAGES = ("goldthread", "numpy", "joblib", "safetensors", "torch", "orbax-checkpoint", "jax")
 README = Path(__file__).with_name("README.md")
-BEGIN, END = "<!-- peers: begin -->", "<!-- peers: end -->"
 
 
 # The work
@@ -183,8 +182,8 @@ def machine() -> str:
     return f"{len(cpus)} cores of {cpus[0]}, {memory} GiB, Linux {kernel}, Python {platform.python_version()}"
 
 
-def versions() -> str:
-    return ", ".join(f"{package} {importlib.metadata.version(package)}" for package in PACKAGES)
+def versions(packages: Iterable[str]) -> str:
+    return ", ".join(f"{package} {importlib.metadata.version(package)}" for package in packages)
 
 
 def milliseconds(times: list[float]) -> str:
@@ -205,13 +204,15 @@ def table(facts: dict[str, dict[str, Any]], mib: int, memcpy: float) -> str:
             f"| {name} | {stall} | {median(one['stall']) / memcpy:.1f} | {milliseconds(one['safe'])} "
             f"| {one['per_second']:.1f} | {milliseconds(one['restore'])} | {'yes' if one['kept'] else 'NO'} |"
         )
-    return "\n".join([*lines, "", f"Machine: {machine()}.", "", f"Versions: {versions()}."])
+    return "\n".join([*lines, "", f"Machine: {machine()}.", "", f"Versions: {versions(PACKAGES)}."])
 
 
-def write_readme(text: str) -> None:
-    before, rest = README.read_text().split(BEGIN)
-    after = rest.split(END)[1]
-    README.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+def write_readme(name: str, text: str) -> None:
+    """Put a table in its place."""
+    begin, end = (f"<!-- {name}: {word} -->" for word in ("begin", "end"))
+    before, rest = README.read_text().split(begin)
+    after = rest.split(end)[1]
+    README.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
 
 
 def main() -> None:
@@ -232,8 +233,8 @@ def main() -> None:
         facts[name] = run_tool(name, asked.mib)
     text = table(facts, asked.mib, memcpy)
     if not asked.tool:
-        write_readme(text)
-    whole = {"mib": asked.mib, "machine": machine(), "versions": versions(), "memcpy": memcpy, "tools": facts}
+        write_readme("peers", text)
+    whole = {"mib": asked.mib, "machine": machine(), "versions": versions(PACKAGES), "memcpy": memcpy, "tools": facts}
     print(json.dumps(whole) if asked.json else text)
 
 
