@@ -180,7 +180,10 @@ class Host:
     # The machine
 
     def give(self, event: Any) -> None:
-        """Give the machine an event and carry out what it orders."""
+        """Give the machine an event, when the host does not stand still, and carry out what it orders."""
+        if self.awake_at > self.world.now:
+            self.keeper_after(0, self.give, event)
+            return
         if self.is_paused:
             self._backlog.append(event)
             return
