@@ -130,6 +130,10 @@ def write_over_the_newest_held(self: Berth, work: Any, commit: Any) -> Slot:
     return self.slots[0]
 
 
+def hold_whatever_is_offered(bonds: Any, partner: Any, fact: Any) -> str:
+    return ""
+
+
 def find_nobody_else(self: Bonds, member: Member) -> None:
     return None
 
@@ -142,6 +146,7 @@ PLANTED: list[tuple[type[Checker], Any, str, Callable[..., Any], faults.Fault, i
     (Kept, Berth, "choose_slot", write_over_the_newest_held, faults.kill, 2),
     (OneWriter, admission, "_join_alive", let_two_live, faults.join_twice, 1),
     (OneWriter, Fence, "until", need_no_voucher, bond_faults.isolate, 2),
+    (OneWriter, holding, "_why_not", hold_whatever_is_offered, bond_faults.cut_one_way, 3),
     (OneFault, owning, "on_hold_asked", hold_it_at_once, bond_faults.wait_until_held, 2),
     (OneFault, elsewhere, "look", look_nowhere, faults.reboot, 2),
     (BoundedPrice, Fence, "until", forget_the_lease, bond_faults.cut, 2),

@@ -98,6 +98,9 @@ def _why_not(bonds: Bonds, partner: Partner, fact: OwnedFact) -> str:
             return f"another member named {fact.member} is held here for {bonds.name_of(holder_for)}"
         if other.record.epoch >= fact.epoch:
             return f"life {other.record.epoch} of {fact.member} is {bonds.name_of(holder_for)}'s, by what is known here"
+    newer = _newer_elsewhere(bonds, partner, fact)
+    if newer:
+        return newer
     most = _bytes_most(bonds, partner, bonds.helds.get((partner.id, fact.member)), fact.member)
     if fact.hold and fact.bytes > most:
         needed, lent = SLOTS_HELD * fact.bytes / 2**20, SLOTS_HELD * most / 2**20
@@ -125,6 +128,16 @@ def _knows_newer(own: Member | None, fact: OwnedFact) -> bool:
     if own is None or own.record.phase is not Phase.AWAY or own.record.origin != fact.origin:
         return False
     return own.record.epoch > fact.epoch
+
+
+def _newer_elsewhere(bonds: Bonds, partner: Partner, fact: OwnedFact) -> str:
+    """Another partner has a newer life of it, by its own word, though nothing of that is held here: it may have ended,
+    or be held by another keeper."""
+    for other in bonds.partners.values():
+        told = None if other is partner else other.owns(fact.member)
+        if told is not None and told.origin == fact.origin and told.begun and told.epoch > fact.epoch:
+            return f"life {told.epoch} of {fact.member} is {other.name}'s, by its own word"
+    return ""
 
 
 def _why_over(bonds: Bonds, partner: Partner, fact: OwnedFact) -> str:

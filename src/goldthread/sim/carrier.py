@@ -157,7 +157,7 @@ class Carrier:
     def _landed(self, partner: KeeperId, member: MemberName, slot: Slot, commit: CommitId) -> None:
         host = self._host
         for after_landing in self._after_landing:
-            after_landing(host, slot, commit)
+            after_landing(host, host.world.hosts[partner], slot, commit)
         if host.is_keeper_up:
             copy = Copy(commit, Level.HELD, COMMIT_BYTES)
             host.keeper_after(host.random.randint(0, 5) * _MS, host.give, CopyLanded(partner, member, copy))

@@ -60,8 +60,8 @@ class Checker:
     def before_landing(self, host: Host, berth: Berth, slot: Slot) -> None:
         """A commit of a partner's member is about to come into this slot."""
 
-    def after_landing(self, host: Host, slot: Slot, commit: CommitId) -> None:
-        """A commit of a partner's member is whole here."""
+    def after_landing(self, host: Host, owner: Host, slot: Slot, commit: CommitId) -> None:
+        """A commit of this owner's member is whole here."""
 
     def after_wait(self, place: Place, commit: CommitId) -> None:
         """A wait until this commit is held is over."""

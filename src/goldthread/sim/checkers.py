@@ -141,7 +141,13 @@ class OneWriter(Checker):
     def __init__(self) -> None:
         self._newest: dict[Work, Epoch] = {}
         self._taken: dict[tuple[Host, Work], Epoch] = {}
-        """The newest life of which a commit was taken in, by holder."""
+        """The newest life for which a commit was taken in, by holder."""
+        self._started: dict[tuple[Host, Work], Epoch] = {}
+        """The newest life of which a process was started, by owner."""
+
+    def before_order(self, host: Host, order: Any) -> None:
+        if isinstance(order, orders.StartProgram):
+            self._started[host, host.places[order.member].work] = order.epoch
 
     def on_restore(self, place: Place, program: Program, admit: orders.Admit, store: Store | None) -> None:
         for other in place.programs:
@@ -151,19 +157,22 @@ class OneWriter(Checker):
 
     def after_loss(self, place: Place) -> None:
         self._newest.pop(place.work, None)
-        for key in [key for key in self._taken if key[1] is place.work]:
-            del self._taken[key]
+        for epochs in (self._taken, self._started):
+            for key in [key for key in epochs if key[1] is place.work]:
+                del epochs[key]
 
     def after_seal(self, place: Place, program: Program, commit: CommitId) -> None:
         newest = self._newest.get(place.work, Epoch(0))
         if commit.epoch < newest and not place.work.decided:
             raise self.broken(f"life {commit.epoch} of {place.name} sealed a commit, and life {newest} exists")
 
-    def after_landing(self, host: Host, slot: Slot, commit: CommitId) -> None:
+    def after_landing(self, host: Host, owner: Host, slot: Slot, commit: CommitId) -> None:
+        """What a newer life begins from may be a commit of any older one."""
         newest = self._taken.get((host, slot.work), Epoch(0))
-        if commit.epoch < newest:
+        life = max(commit.epoch, self._started.get((owner, slot.work), commit.epoch))
+        if life < newest:
             raise self.broken(f"{host.name} takes in {commit} of {slot.work.name}, and has had life {newest}")
-        self._taken[host, slot.work] = commit.epoch
+        self._taken[host, slot.work] = life
 
 
 class OneFault(Checker):
@@ -177,7 +186,7 @@ class OneFault(Checker):
     def after_loss(self, place: Place) -> None:
         self._landed.pop(place.work, None)
 
-    def after_landing(self, host: Host, slot: Slot, commit: CommitId) -> None:
+    def after_landing(self, host: Host, owner: Host, slot: Slot, commit: CommitId) -> None:
         before = self._landed.get(slot.work)
         if before is None or commit > before:
             self._landed[slot.work] = commit

@@ -1,0 +1,57 @@
+"""What a holder is asked to hold, and what it refuses."""
+
+from __future__ import annotations
+
+import msgspec
+
+from goldthread.names import CommitId, Epoch, Instant, KeeperId, MemberName, Step, milliseconds
+from goldthread.policy import Policy
+from goldthread.report import Guard, Phase
+from goldthread.rules import bond_events, bond_orders
+from goldthread.rules.machine import Machine
+from goldthread.terms import Terms
+from goldthread.wire.bonds import Facts, OwnedFact
+
+IRUKA, KAKASHI, SAKURA = (KeeperId(letter * 32) for letter in "iks")
+WALK = MemberName("walk")
+COMMIT = CommitId(Epoch(1), Step(5), 5)
+RUNNING = OwnedFact(WALK, IRUKA, Epoch(1), True, Phase.RUNNING, True, Guard.NONE, COMMIT, 1 << 20, False, False, "ab")
+ENDED = msgspec.structs.replace(RUNNING, epoch=Epoch(2), phase=Phase.ENDED, hold=False)
+
+
+class Keeper:
+    """Kakashi's, bonded with two others."""
+
+    def __init__(self) -> None:
+        self.machine = Machine(Policy(), KAKASHI, name="kakashi")
+        self.now = Instant(milliseconds(1_000))
+        for partner, name in ((IRUKA, "iruka"), (SAKURA, "sakura")):
+            self.machine.handle(bond_events.BondTied(partner, name, Terms(), Terms()), self.now)
+            self.machine.handle(bond_events.LinkUp(partner, name), self.now)
+
+    def hear(self, partner: KeeperId, version: int, *owned: OwnedFact) -> list[str]:
+        """Hear what a partner owns; why that is refused, as it is told."""
+        self.now = Instant(self.now + milliseconds(100))
+        facts = Facts(version, Terms(), "", "", 1 << 30, owned, (), ())
+        orders = self.machine.handle(bond_events.BeatHeard(partner, version, facts), self.now)
+        beats = [one for one in orders if isinstance(one, bond_orders.SendBeat) and one.partner == partner]
+        return [fact.refused for one in beats if one.facts is not None for fact in one.facts.held if fact.refused]
+
+
+def test_an_older_life_is_refused_where_another_partner_has_a_newer_one() -> None:
+    """Also where that one has ended, and nothing of it is held here."""
+    kakashi = Keeper()
+    kakashi.hear(SAKURA, 1, ENDED)
+    assert kakashi.hear(IRUKA, 1, RUNNING) == ["life 2 of walk is sakura's, by its own word"]
+
+
+def test_a_newer_life_is_held_whatever_another_partner_had() -> None:
+    kakashi = Keeper()
+    kakashi.hear(SAKURA, 1, ENDED)
+    assert kakashi.hear(IRUKA, 1, msgspec.structs.replace(RUNNING, epoch=Epoch(3))) == []
+
+
+def test_a_life_is_held_where_a_newer_one_was_only_waited_for() -> None:
+    kakashi = Keeper()
+    kakashi.hear(SAKURA, 1, msgspec.structs.replace(ENDED, begun=False))
+    assert kakashi.hear(IRUKA, 1, RUNNING) == []
