@@ -1,21 +1,26 @@
-"""What a holder is asked to hold, and what it refuses."""
+"""What a holder is asked to hold, what it refuses, and when its copy counts."""
 
 from __future__ import annotations
 
 import msgspec
+import pytest
 
-from goldthread.names import CommitId, Epoch, Instant, KeeperId, MemberName, Step, milliseconds
+from goldthread.names import CommitId, Epoch, Instant, KeeperId, MemberName, Span, Step, milliseconds
 from goldthread.policy import Policy
 from goldthread.report import Guard, Phase
 from goldthread.rules import bond_events, bond_orders
 from goldthread.rules.machine import Machine
+from goldthread.rules.member import Member, new_record
 from goldthread.terms import Terms
 from goldthread.wire.bonds import Facts, OwnedFact
+from goldthread.wire.leases import Lease
 
 IRUKA, KAKASHI, SAKURA = (KeeperId(letter * 32) for letter in "iks")
 WALK = MemberName("walk")
 COMMIT = CommitId(Epoch(1), Step(5), 5)
 RUNNING = OwnedFact(WALK, IRUKA, Epoch(1), True, Phase.RUNNING, True, Guard.NONE, COMMIT, 1 << 20, False, False, "ab")
+LEASE = Lease(WALK, IRUKA, Epoch(1), IRUKA, KAKASHI, 7, Policy().lease)
+"""Which names Kakashi as the one that may claim it."""
 ENDED = msgspec.structs.replace(RUNNING, epoch=Epoch(2), phase=Phase.ENDED, hold=False)
 
 
@@ -55,3 +60,24 @@ def test_a_life_is_held_where_a_newer_one_was_only_waited_for() -> None:
     kakashi = Keeper()
     kakashi.hear(SAKURA, 1, msgspec.structs.replace(ENDED, begun=False))
     assert kakashi.hear(IRUKA, 1, RUNNING) == []
+
+
+@pytest.mark.parametrize(
+    ("claimants", "guard", "lease", "is_sure"),
+    [
+        ((), Guard.NONE, None, True),
+        ((SAKURA,), Guard.LEASE, LEASE, True),
+        ((KAKASHI,), Guard.LEASE, LEASE, False),
+        ((KAKASHI, SAKURA), Guard.LEASE, LEASE, False),
+        ((KAKASHI, SAKURA), Guard.LEASE, msgspec.structs.replace(LEASE, successor=SAKURA), True),
+        ((KAKASHI,), Guard.PROMISE, None, False),
+    ],
+)
+def test_a_copy_counts_when_a_takeover_would_go_on_from_it(
+    claimants: tuple[KeeperId, ...], guard: Guard, lease: Lease | None, is_sure: bool
+) -> None:
+    """Sakura holds it now. Kakashi, which held it before, is silent and has an older copy."""
+    member = Member(Policy(), new_record(WALK, Policy(), IRUKA), Instant(0), Span(0))
+    member.record = msgspec.structs.replace(member.record, holder=SAKURA, held=COMMIT, claimants=claimants, guard=guard)
+    member.fence.lease = lease
+    assert member.is_copy_sure is is_sure

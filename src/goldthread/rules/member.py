@@ -270,7 +270,7 @@ class Member:
             restored=record.restored,
             owner_state=record.owner_state,
             holder=record.holder,
-            held=record.held,
+            held=record.held if self.is_copy_sure else None,
             held_at=self.held_at,
             rebond=self.rebond,
             guard=record.guard,
@@ -278,6 +278,15 @@ class Member:
             bundle=record.bundle,
             is_frozen=self.fence.frozen_at is not None,
         )
+
+    @property
+    def is_copy_sure(self) -> bool:
+        """Whether a takeover would go on from what the holder has: a former holder, which has an older copy, is no
+        claimant any more, or the lease that it would have to claim names the holder."""
+        record, lease = self.record, self.fence.lease
+        if all(claimant == record.holder for claimant in record.claimants):
+            return True
+        return record.guard is Guard.LEASE and lease is not None and lease.successor == record.holder
 
     def vitals(self) -> Vitals:
         phase = self.record.phase

@@ -53,6 +53,7 @@ def follow(bonds: Bonds, member: Member) -> None:
     vouching.guard(bonds, member)
     leasing.keep(bonds, member)
     vouching.vouch(bonds, member)
+    _serve_waiters(bonds, member)
     _replicate(bonds, member)
 
 
@@ -236,10 +237,17 @@ def on_held(bonds: Bonds, member: Member, event: bond_events.CommitHeld) -> None
     if is_first:
         _cover(member)
         turn(member, OwnerState.BONDED)
-    served = [ticket for ticket, commit in member.hold_waiters if commit <= event.commit]
-    member.hold_waiters = [(ticket, commit) for ticket, commit in member.hold_waiters if commit > event.commit]
-    for ticket in served:
-        member.accept(ticket, f"{event.commit} is held by {bonds.name_of(event.partner)}")
+
+
+def _serve_waiters(bonds: Bonds, member: Member) -> None:
+    """Whoever waits for a commit to be held is told so when the loss of this host would not cost it any more."""
+    held = member.record.held
+    if held is None or not member.hold_waiters or not member.is_copy_sure:
+        return
+    for ticket, commit in member.hold_waiters:
+        if commit <= held:
+            member.accept(ticket, f"{held} is held by {bonds.name_of(member.record.holder)}")
+    member.hold_waiters = [(ticket, commit) for ticket, commit in member.hold_waiters if commit > held]
 
 
 def on_replicate_failed(bonds: Bonds, member: Member, event: bond_events.ReplicateFailed) -> None:
@@ -264,8 +272,8 @@ def on_hold_asked(bonds: Bonds, member: Member, event: bond_events.HoldAsked) ->
     if record.holder is None:
         hint = "tie a bond: `goldthread bond invite` here, `goldthread bond accept` there"
         member.refuse(event.ticket, "PartnerUnreachable", f"{record.name} has no holder", hint)
-    elif member.sealed is None or (record.held is not None and record.held >= member.sealed.commit):
-        member.accept(event.ticket, "all that was sealed is held")
+    elif member.sealed is None:
+        member.accept(event.ticket, "nothing is sealed that could be held")
     else:
         member.hold_waiters.append((event.ticket, member.sealed.commit))
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from goldthread.names import CommitId, Epoch, KeeperId, MemberName, seconds
 from goldthread.report import Phase
 from goldthread.rules import orders
-from goldthread.rules.bond_orders import HeldRecord
+from goldthread.rules.bond_orders import HeldRecord, SwapLease
 from goldthread.sim.checker import Checker
 from goldthread.sim.things import File, Program, Slot, Store, Work, newest_whole
 
@@ -181,10 +181,21 @@ class OneFault(Checker):
     def __init__(self) -> None:
         self._landed: dict[Work, CommitId] = {}
         """The newest commit that was ever whole at a holder."""
+        self._waited: dict[Work, CommitId] = {}
+        """The newest commit of which somebody was told that it is held."""
         self._owners: dict[Work, Host] = {}
+        self._named: set[tuple[Host, MemberName]] = set()
+        """Who claimed a lease that named it as the one to do so."""
 
     def after_loss(self, place: Place) -> None:
         self._landed.pop(place.work, None)
+        self._waited.pop(place.work, None)
+
+    def before_order(self, host: Host, order: Any) -> None:
+        if isinstance(order, SwapLease):
+            lease = self.world.registers.lease_of(order.member)
+            if lease is not None and lease.owner != host.me and lease.successor == host.me:
+                self._named.add((host, order.member))
 
     def after_landing(self, host: Host, owner: Host, slot: Slot, commit: CommitId) -> None:
         before = self._landed.get(slot.work)
@@ -195,15 +206,21 @@ class OneFault(Checker):
         landed = self._landed.get(place.work)
         if landed is None or landed < commit:
             raise self.broken(f"a wait until {commit} of {place.name} is held is over, and {landed} is held")
+        self._waited[place.work] = max(commit, self._waited.get(place.work, commit))
 
     def on_restore(self, place: Place, program: Program, admit: orders.Admit, store: Store | None) -> None:
-        """What a holder that can be asked has whole is not passed over; without a lease store a former one may be."""
+        """What a holder that can be asked has whole is not passed over; without a lease store a former one may be. Whom
+        the lease names, since nothing newer was said to be held elsewhere, need not ask."""
         before, self._owners[place.work] = self._owners.get(place.work, place.host), place.host
         if before is not place.host and not place.host.lease_store:
             return
         chosen = None if admit.copy is None else admit.copy.commit
         floor = place.host.journal.members[place.name].floor
         if " since " in admit.reason:
+            return
+        waited, is_named = self._waited.get(place.work), (place.host, place.name) in self._named
+        self._named.discard((place.host, place.name))
+        if is_named and before is not place.host and (waited is None or (chosen is not None and waited <= chosen)):
             return
         for host in self.world.hosts.values():
             if host is place.host or not host.is_well(_SETTLED):

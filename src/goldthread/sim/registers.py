@@ -50,6 +50,10 @@ class Registers:
         self._cuts[host] -= 1
         self._trouble_over[host] = self._world.now
 
+    def lease_of(self, member: MemberName) -> Lease | None:
+        """What stands there, whoever may hear of it."""
+        return self._leases.get(member)
+
     def is_well(self, host: Host, span: Span) -> bool:
         """Whether it has answered this host for so long, in time and always."""
         is_easy = self.lag == _LAG and self.forgetful == 0
