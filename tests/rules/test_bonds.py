@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from pair import IRUKA, KAKASHI, WALK, Pair
+from pair import IRUKA, KAKASHI, WALK, Host, Pair
 
 from goldthread.names import Epoch, Step, seconds
 from goldthread.report import Contact, EndingKind, Guard, HolderState, OwnerState, Phase
@@ -263,10 +263,44 @@ def test_no_emergency_bond_is_tied_where_the_terms_forbid_it() -> None:
     assert pair.kakashi.running is None and pair.iruka.bonds[KAKASHI].ended
 
 
-def until_limbo(pair: Pair) -> None:
-    while pair.iruka.view.phase not in (Phase.LIMBO, Phase.AWAY):
-        if pair.iruka.running is not None:
-            pair.iruka.end()
+def test_an_emergency_bond_that_a_person_ended_is_not_tied_again() -> None:
+    pair = Pair(terms=Terms(emergency=True))
+    pair.iruka.tell(bond_events.BondEndAsked(3, KAKASHI))
+    pair.run(1)
+    pair.start()
+    until_limbo(pair)
+    pair.run(3)
+    assert pair.kakashi.running is not None
+    pair.iruka.tell(bond_events.BondEndAsked(4, KAKASHI))
+    pair.run(1)
+    until_limbo(pair, pair.kakashi)
+    pair.run(3)
+    assert pair.kakashi.view.phase is Phase.LIMBO
+    for host, other in ((pair.iruka, KAKASHI), (pair.kakashi, IRUKA)):
+        assert host.bonds[other].ended
+        assert sum("an emergency bond" in text for text in host.alarms) == 1
+
+
+def test_a_bond_that_is_tied_again_on_the_same_links_ends_again() -> None:
+    """And to end one that is over already changes nothing."""
+    pair = Pair()
+    for ticket in (3, 4):
+        pair.iruka.tell(bond_events.BondEndAsked(ticket, KAKASHI))
+        pair.run(1)
+        assert pair.iruka.bonds[KAKASHI].ended and pair.kakashi.bonds[IRUKA].ended
+        pair.iruka.tell(bond_events.BondEndAsked(ticket, KAKASHI))
+        assert pair.iruka.answers[-1].text == "the bond with kakashi is over already"
+        assert not pair.iruka.bonds[KAKASHI].ending
+        pair.iruka.tell(bond_events.BondTied(KAKASHI, "kakashi", Terms(), Terms()))
+        pair.kakashi.tell(bond_events.BondTied(IRUKA, "iruka", Terms(), Terms()))
+        assert not pair.iruka.bonds[KAKASHI].ended
+
+
+def until_limbo(pair: Pair, host: Host | None = None) -> None:
+    host = host or pair.iruka
+    while host.view.phase not in (Phase.LIMBO, Phase.AWAY):
+        if host.running is not None:
+            host.end()
         pair.run(0.5)
 
 

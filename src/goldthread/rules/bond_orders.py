@@ -50,7 +50,8 @@ class BondRecord(msgspec.Struct, frozen=True):
     ended: bool = False
     """It is over: both still know each other's keys and terms, and nothing is held but in an emergency."""
     emergency: str = ""
-    """Why it was tied with nobody asked; empty where a person tied it, or has confirmed it."""
+    """Why it was tied with nobody asked; empty where a person tied it, or has confirmed it. Of one that is over: a
+    person ended it, and it is not tied so again."""
     forgotten: bool = False
     """The journal was lost, and the bond is known by the partner's key alone."""
 

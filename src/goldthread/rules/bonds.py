@@ -222,12 +222,14 @@ class Bonds:
         return is_heard and not (record.ending or record.ended)
 
     def choose_helper(self, member: Member) -> Help:
-        """Whom to ask for a member in limbo that nobody holds: keepers that are known, and willing in an emergency."""
+        """Whom to ask for a member that no partner can hold: keepers that are known, and willing in an emergency.
+
+        A bond that was tied in one, and that a person ended, is not tied again."""
         offers = []
         for partner in self.partners.values():
-            facts, mine = partner.facts, partner.record.mine
+            facts, record = partner.facts, partner.record
             is_heard = partner.is_up and partner.contact(self.awake) is not Contact.SILENT
-            if facts is not None and is_heard and partner.record.ended and mine.emergency:
+            if facts is not None and is_heard and record.ended and record.mine.emergency and not record.emergency:
                 offers.append(Offer(partner.id, partner.name, facts.label, facts.terms, facts.room))
         return choose_helper(offers, Terms(emergency=True), self.label, self.bytes_to_hold(member))
 

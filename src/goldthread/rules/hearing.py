@@ -72,7 +72,10 @@ def on_end_asked(bonds: Bonds, event: bond_events.BondEndAsked) -> None:
     if partner is None:
         _refuse_unknown(bonds, event.ticket)
         return
-    partner.record = msgspec.structs.replace(partner.record, ending=True)
+    if partner.record.ended:
+        bonds.out.append(orders.Accept(event.ticket, f"the bond with {partner.name} is over already"))
+        return
+    partner.record, partner.end_sent = msgspec.structs.replace(partner.record, ending=True), False
     bonds.out.append(orders.Persist(partner.record))
     if partner.is_up:
         bonds.out.append(orders.Accept(event.ticket, f"the bond with {partner.name} ends"))
@@ -115,7 +118,7 @@ def on_over(bonds: Bonds, event: bond_events.BondOver) -> None:
         if event.partner in claimants:
             bonds.set_time(member)
             member.persist(claimants=tuple(one for one in claimants if one != event.partner))
-    partner.record = msgspec.structs.replace(partner.record, ending=False, ended=True, emergency="")
+    partner.record = msgspec.structs.replace(partner.record, ending=False, ended=True)
     bonds.out.append(orders.Persist(partner.record))
     bonds.alarm(AlarmLevel.NOTICE, f"the bond with {partner.name} is over: {event.text}")
 

@@ -145,9 +145,14 @@ def _why_over(bonds: Bonds, partner: Partner, fact: OwnedFact) -> str:
     if not fact.hold or not partner.record.ended:
         return ""
     mine = partner.record.mine
-    if not fact.plea or not mine.emergency or mine.takeover is not Consent.YES:
-        return "the bond is over" if not fact.plea else f"the terms of {bonds.name} answer no emergencies"
-    bonds.tie_in_emergency(partner, f"{partner.name} asked for help with {fact.member}, which is in limbo there")
+    if not fact.plea:
+        return "the bond is over"
+    if partner.record.emergency:
+        return "a person ended the bond that was tied in an emergency"
+    if not mine.emergency or mine.takeover is not Consent.YES:
+        return f"the terms of {bonds.name} answer no emergencies"
+    need = "is in limbo there" if fact.phase is Phase.LIMBO else "has lost its holder"
+    bonds.tie_in_emergency(partner, f"{partner.name} asked for help with {fact.member}, which {need}")
     return ""
 
 

@@ -81,15 +81,17 @@ def _choose_holder(bonds: Bonds, member: Member) -> None:
     elif record.owner_state in (OwnerState.CLOSED, OwnerState.FENCED):
         _let_go(member, OwnerState.SEEKING)
     if member.record.holder is None:
-        chosen = bonds.choose_holder(member) or _find_helper(bonds, member)
+        chosen = bonds.choose_holder(member)
+        if chosen is None and record.phase is Phase.LIMBO:
+            chosen = _find_helper(bonds, member, f"{record.name} is in limbo")
         if chosen is not None:
             _give_to(bonds, member, chosen)
 
 
-def _find_helper(bonds: Bonds, member: Member) -> Partner | None:
-    """At the bedside: a member in limbo that no partner holds, and a keeper that is known and willing."""
+def _find_helper(bonds: Bonds, member: Member, need: str) -> Partner | None:
+    """At the bedside: a member that no partner can hold, and a keeper that is known and willing. They are bonded."""
     record = member.record
-    if record.phase is not Phase.LIMBO or member.sealed is None:
+    if member.sealed is None:
         return None
     _want_bundle(member)
     if not record.bundle:
@@ -101,7 +103,7 @@ def _find_helper(bonds: Bonds, member: Member) -> Partner | None:
             member.alarm(AlarmLevel.NOTICE, f"nobody helps {record.name}: {helper.reason}")
         return None
     partner = bonds.partners[helper.keeper]
-    bonds.tie_in_emergency(partner, f"{record.name} is in limbo; {helper.reason}")
+    bonds.tie_in_emergency(partner, f"{need}; {helper.reason}")
     return partner
 
 
@@ -166,7 +168,9 @@ def _do_without(bonds: Bonds, member: Member, partner: Partner) -> None:
         why = f"{partner.name}, to which it was handed over, is silent"
         member.persist(begun=record.epoch)  # Its lease was given up under this number, which is used no more.
         beginnings.start_life(member, f"life {member.next_epoch} starts here after all: {why}")
-    elif bonds.choose_holder(member) is not None:
+    elif bonds.choose_holder(member) or _find_helper(
+        bonds, member, f"{partner.name} held {record.name}, and is silent"
+    ):
         _let_go(member, OwnerState.SEEKING)
 
 
@@ -319,7 +323,9 @@ def _give_up_in_limbo(bonds: Bonds, member: Member) -> None:
         return
     if record.was_in_limbo:
         return  # Its last owner gave it up for the same: it would go back and forth without end.
-    if record.owner_state is OwnerState.BONDED and partner.terms.takeover is not Consent.NO:
+    fact = partner.holds(record.name)
+    is_ready = record.owner_state is OwnerState.BONDED and fact is not None and fact.bundle == record.bundle
+    if is_ready and partner.terms.takeover is not Consent.NO:
         member.persist(given_up=True)
         member.alarm(AlarmLevel.WARNING, f"{record.name} is in limbo here, so {partner.name} may take it over")
 

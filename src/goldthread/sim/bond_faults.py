@@ -196,10 +196,22 @@ def decide_if_lost(place: Place) -> None:
 
 
 def end_bond(place: Place) -> None:
-    other = _partner(place)
+    """A user ends a bond, and may think better of it."""
+    host, other = place.host, _partner(place)
     if other is not None:
-        place.host.tell(f"the user ends the bond with {other.name}")
-        place.host.give(BondEndAsked(place.host.world.ticket(), other.me))
+        host.tell(f"the user ends the bond with {other.name}")
+        host.give(BondEndAsked(host.world.ticket(), other.me))
+        if host.random.random() < 0.5:
+            host.world.after(_span(place, 1, 6), _tie_again, host, other)
+
+
+def _tie_again(host: Host, other: Host) -> None:
+    """An invitation of a keeper that is known, and its acceptance."""
+    bonds = host.journal.bonds.get(other.me), other.journal.bonds.get(host.me)
+    if host.answers and other.answers and host.world.network.reaches(host, other) and all(bonds):
+        host.tell(f"the user ties the bond with {other.name} again")
+        host.tie(other, bonds[0].mine, bonds[1].mine)
+        other.tie(host, bonds[1].mine, bonds[0].mine)
 
 
 def change_terms(place: Place) -> None:

@@ -169,6 +169,7 @@ class Heals(Checker):
         for host in self.world.hosts.values():
             if host.is_up and host.machine is None:
                 raise self.broken("there is no keeper")
+            self._look_at_bonds(host)
             for place in host.places.values():
                 if place.name in host.journal.members:
                     owners.setdefault(place.work, [])
@@ -183,6 +184,12 @@ class Heals(Checker):
                 self._look_for_taker(work)
             if not places and all(host.is_up for host in self.world.hosts.values()):
                 raise self.broken(f"nobody owns {work.name}")
+
+    def _look_at_bonds(self, host: Host) -> None:
+        """What a person ended is over."""
+        for bond in host.journal.bonds.values():
+            if bond.ending and host.is_up and self.world.hosts[bond.partner].is_up:
+                raise self.broken(f"the bond of {host.name} with {bond.name} was ended, and is not over")
 
     def _look_for_taker(self, work: Work) -> None:
         """Nobody runs it, or its owner gave it up: whoever could take it over should have."""

@@ -148,10 +148,12 @@ class Host:
         self.give(events.RunAsked(self.world.ticket(), place.name, place.work.budget, fresh))
 
     def tie(self, other: Host, mine: Terms, theirs: Terms) -> None:
-        """An invitation of the other was accepted."""
+        """An invitation of the other was accepted; where both know each other already, on the links that stand."""
+        is_known = other.me in self.partners
         self.partners.add(other.me)
         self.give(BondTied(other.me, other.name, mine, theirs))
-        self.links.begin()
+        if not is_known:
+            self.links.begin()
 
     def take_bundle(self, partner: KeeperId, member: MemberName, digest: str) -> None:
         self.bundles[partner, member] = digest

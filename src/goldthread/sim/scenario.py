@@ -138,6 +138,8 @@ class _Scenario:
         self._random = random
         self._keepers = keepers
         self._omitted = omitted
+        self._willing = Random(f"emergencies of {world.seed}")
+        """Of its own, so that worlds stay as they were before terms spoke of emergencies."""
         self._works: list[Work] = []
         self.drawn = [0, 0, 0]
 
@@ -193,6 +195,7 @@ class _Scenario:
         return Terms(
             memory=1 << 20 if random.random() < 0.05 else 4 << 30,
             takeover=random.choice((Consent.YES,) * 8 + (Consent.ASK, Consent.NO)),
+            emergency=self._willing.random() < 0.7,
             without_lease_store=random.choice((WithoutLeaseStore.HOLD, WithoutLeaseStore.YIELD)),
         )
 

@@ -43,6 +43,7 @@ class World:
         machine: type[Machine] = Machine,
         teller: Teller | None = None,
     ) -> None:
+        self.seed = seed
         self.random = Random(seed)
         self.policy = policy
         self.checkers = checkers
