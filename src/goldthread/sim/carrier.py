@@ -169,11 +169,12 @@ class Carrier:
     # Its life
 
     def die(self) -> None:
-        """The carrier dies, and with it what it kept."""
-        lost, self.berths = self.berths, {}
-        self._lost |= dict.fromkeys(lost, "the carrier died")
-        if self._host.is_keeper_up:
-            self._tell_loss()
+        """The carrier dies, and with it what it kept, one by one: what the keeper makes its own meanwhile it has."""
+        for key in list(self.berths):
+            if self.berths.pop(key, None) is not None:
+                self._lost[key] = "the carrier died"
+            if self._host.is_keeper_up:
+                self._tell_loss()
 
     def lose_memory(self) -> None:
         """The host goes down; the next keeper knows that by itself."""
