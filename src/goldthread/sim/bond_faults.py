@@ -207,11 +207,12 @@ def end_bond(place: Place) -> None:
 
 def _tie_again(host: Host, other: Host) -> None:
     """An invitation of a keeper that is known, and its acceptance."""
-    bonds = host.journal.bonds.get(other.me), other.journal.bonds.get(host.me)
-    if host.answers and other.answers and host.world.network.reaches(host, other) and all(bonds):
+    here, there = host.journal.bonds.get(other.me), other.journal.bonds.get(host.me)
+    reaches = host.answers and other.answers and host.world.network.reaches(host, other)
+    if reaches and here is not None and there is not None:
         host.tell(f"the user ties the bond with {other.name} again")
-        host.tie(other, bonds[0].mine, bonds[1].mine)
-        other.tie(host, bonds[1].mine, bonds[0].mine)
+        host.tie(other, here.mine, there.mine)
+        other.tie(host, there.mine, here.mine)
 
 
 def change_terms(place: Place) -> None:
