@@ -70,6 +70,7 @@ def on_fetched(member: Member, event: bond_events.CopyMended) -> bool:
         return False
     member.fetching = None
     if event.whole:
+        member.unmendable -= {event.commit}  # Its slot here was damaged, and is whole now.
         member.sealed, member.sealed_at = Copy(event.commit, Level.SEALED, 0), None
         member.list_copies()
     else:

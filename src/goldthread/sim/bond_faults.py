@@ -188,7 +188,7 @@ def decide_if_lost(place: Place) -> None:
         is_owned = record is not None and any(not world.hosts[claimant].is_up for claimant in record.claimants)
         known = (one.host.journal.members.get(place.name) for one in world.places(place.work))
         is_nobodys = record is not None and all(one is None or one.phase is Phase.AWAY for one in known)
-        if host.is_keeper_up and (is_held or is_owned or is_nobodys):
+        if host.answers and (is_held or is_owned or is_nobodys):
             host.tell(f"the user decides that {place.name} goes on here")
             helds = (held for (_, name), held in host.journal.helds.items() if name == place.name)
             place.work.decided = is_owned or is_nobodys or any(held.guard is not Guard.LEASE for held in helds)
