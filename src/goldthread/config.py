@@ -58,6 +58,7 @@ _SIZES: Final[dict[str, int]] = {
     **{f"{sign}b": 1000**power for power, sign in enumerate("kmgt", 1)},
     **{f"{sign}ib": 1024**power for power, sign in enumerate("kmgt", 1)},
 }
+_TRUTHS: Final = {"yes": True, "true": True, "no": False, "false": False}
 _NUMBER: Final = r"\d+(?:\.\d+)?"
 _SPAN_PART: Final = re.compile(rf"\s*({_NUMBER})\s*([a-z]+)\s*")
 _SIZE: Final = re.compile(rf"\s*({_NUMBER})\s*([a-z]*)\s*")
@@ -90,6 +91,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keepers: tuple[str, ...] = ()
     """Where keepers of the circle are, each `host:port`: where a partner is looked for."""
 
+    neighbours: bool = False
+    """Whether keepers of the circle are looked for on the local network too, and this one says there where it is.
+    It needs `goldthread[neighbours]`."""
+
     def __post_init__(self) -> None:
         for what, text in (("name", self.name), ("label", self.label)):
             if len(text) > _NAME_LENGTH or not text.isprintable():
@@ -97,6 +102,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         parse_listen(self.listen)
         if self.circle:
             read_circle(self.circle)
+        elif self.neighbours:
+            raise UsageError("neighbours are keepers of a circle, and there is none", hint="goldthread bond circle")
         for address in (*self.addresses, *self.keepers):
             parse_address(address)
 
@@ -157,6 +164,13 @@ def parse_bytes(text: str) -> int:
     if found is None or (found[2] or "b") not in _SIZES:
         raise UsageError(f"{text!r} is no size", hint="a number and a unit: 256MiB, 2GB, 4096B")
     return round(float(found[1]) * _SIZES[found[2] or "b"])
+
+
+def _parse_truth(text: str) -> bool:
+    truth = _TRUTHS.get(text.strip().lower())
+    if truth is None:
+        raise UsageError(f"{text!r} is neither yes nor no")
+    return truth
 
 
 def parse_budget(text: str) -> Budget:
@@ -255,6 +269,8 @@ def _parse(name: str, kind: Any, text: str) -> Any:
         return parse_budget(text)
     if kind is Span:
         return parse_span(text)
+    if kind is bool:
+        return _parse_truth(text)
     if name.endswith("_bytes"):
         return parse_bytes(text)
     if name == _PRESET and text not in PRESETS:

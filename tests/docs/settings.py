@@ -105,6 +105,8 @@ def said(name: str, value: object) -> str:
     """A default as a user would write it; that it means the same is checked here."""
     if isinstance(value, tuple):
         return ", ".join(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, Budget):
         return f"{value.restarts}/{value.period // SPANS[0][1]}min"
     if name.endswith("_bytes"):

@@ -49,12 +49,13 @@ class StandIn:
         listen: str = "127.0.0.1",
         addresses: tuple[str, ...] = (),
         circle: bytes = b"",
+        neighbours: bool = False,
     ) -> None:
         self.home = Home(folder)
         self.home.make()
         self.keys = Keys(self.home, name)
         self.me: KeeperId = self.keys.me
-        self._settings = LinkSettings(listen=listen, addresses=addresses, circle=circle)
+        self._settings = LinkSettings(listen=listen, addresses=addresses, circle=circle, neighbours=neighbours)
         self.machine = Machine(Policy(), self.me)
         self.told: queue.Queue[Any] = queue.Queue()
         self.warned: queue.Queue[str] = queue.Queue()

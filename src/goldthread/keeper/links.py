@@ -32,6 +32,7 @@ from goldthread.wire.invitation import Invitation, read_code, write_code
 if TYPE_CHECKING:
     from goldthread.keeper.answerer import Answerer
     from goldthread.keeper.caller import Caller
+    from goldthread.keeper.neighbours import Neighbours
     from goldthread.keeper.seeker import Seeker
 
 __all__ = ["LinkSettings", "Links"]
@@ -56,6 +57,8 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The secret of the circle; empty: this keeper is in none, seeks nobody and is offered to nobody."""
     keepers: tuple[str, ...] = ()
     """Where keepers of the circle may be, `host:port`."""
+    neighbours: bool = False
+    """Whether they are looked for on the local network too."""
 
 
 class Links:
@@ -69,6 +72,8 @@ class Links:
         self._invitations = Invitations(now)
         self._circle = Circle(keeper, settings.circle, settings.label) if settings.circle else None
         self._known_places = settings.keepers
+        self._has_neighbours = settings.neighbours
+        self._neighbours: Neighbours | None = None
         self._seeker: Seeker | None = None
         self._answerer: Answerer | None = None
         self._callers: dict[KeeperId, Caller] = {}
@@ -99,6 +104,8 @@ class Links:
             caller.stop()
         if self._seeker is not None:
             self._seeker.close()
+        if self._neighbours is not None:
+            self._neighbours.close()
         if self._answerer is not None:
             self._answerer.close()
 
@@ -146,7 +153,8 @@ class Links:
 
     def seek(self) -> None:
         """Ask who of the circle is at the places that are known; `PartnersFound` follows."""
-        self.seek_at(self._known_places)
+        heard = [] if self._neighbours is None else self._neighbours.places()
+        self.seek_at(dict.fromkeys((*self._known_places, *heard)))
 
     def seek_at(self, addresses: Iterable[str]) -> None:
         if self._circle is None:
@@ -226,6 +234,21 @@ class Links:
         if port not in (kept, self._fixed_port):
             write_whole(self._port_file, f"{port}\n".encode())
         log.info("partners are heard at %s", ", ".join(self._known.addresses()))
+        if self._circle is not None and self._has_neighbours:
+            self._meet_neighbours()
+
+    def _meet_neighbours(self) -> None:
+        """Say on the local network where this keeper is, and hear where others are."""
+        from goldthread.keeper.neighbours import Neighbours
+
+        self._neighbours = neighbours = Neighbours(self._keys.me, self._known.host, self._known.port)
+
+        def failed(error: BaseException) -> None:
+            hint = getattr(error, "hint", "")
+            text = f"keepers on the local network are not looked for: {error}"
+            self._keeper.warn(None, f"{text} ({hint})" if hint else text)
+
+        self._keeper.loop.work(neighbours.open, lambda _: None, failed)
 
     def _listen_again(self) -> None:
         try:

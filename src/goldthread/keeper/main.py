@@ -228,6 +228,7 @@ def _build(home: Home, loop: Loop) -> tuple[Keeper, Eyes, BondHands, Door]:
         label=settings.label,
         circle=read_circle(settings.circle) if settings.circle else b"",
         keepers=settings.keepers,
+        neighbours=settings.neighbours,
     )
     bonds = BondHands(keeper, links, Tenancy(keeper, store))
     hands = Hands(keeper, eyes, bonds)
