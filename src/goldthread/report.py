@@ -253,6 +253,8 @@ class HeldThere(msgspec.Struct, frozen=True):
     behind: int | None
     """Steps sealed here and not held there; None where nothing is held there."""
     guard: Guard
+    differences: tuple[str, ...] = ()
+    """How the interpreter and the packages there differ from those that it runs on here."""
 
 
 class HeldReport(msgspec.Struct, frozen=True):

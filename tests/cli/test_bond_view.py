@@ -167,11 +167,19 @@ def test_the_table_says_what_each_holds_for_the_other() -> None:
 
 
 def test_each_bond_has_its_price_and_what_is_wrong_with_it() -> None:
-    late = bond(contact=Contact.LATE, reason="not heard for 1.2 s", emergency="walk was in limbo", ending=True)
+    there = HeldThere(MemberName("walk"), OwnerState.BONDED, HELD, 2, Guard.LEASE, ("numpy is 2.4 here, 2.3 there",))
+    late = bond(
+        contact=Contact.LATE,
+        reason="not heard for 1.2 s",
+        emergency="walk was in limbo",
+        ending=True,
+        held_there=(there,),
+    )
     assert price_lines(keeper(bonds=(late,))) == [
         "kakashi is late: not heard for 1.2 s",
         "kakashi was bonded with nobody asked: walk was in limbo; goldthread bond confirm kakashi, or bond end",
         "kakashi: this bond is ended here; it is told as soon as it can be reached",
+        "walk may run otherwise on kakashi: numpy is 2.4 here, 2.3 there",
         "if kakashi died now: walk would go on without a copy on another host",
     ]
 
@@ -181,6 +189,10 @@ def test_a_bond_that_is_over_is_told_as_such() -> None:
     report = keeper(bonds=(bond(ended=True),))
     assert heading(report).startswith("iruka has no bond")
     assert price_lines(report) == ["the bond with kakashi is over; it is known still, for emergencies"]
+    report = keeper(bonds=(bond(ended=True, emergency="walk was in limbo"),))
+    assert price_lines(report) == [
+        "the bond with kakashi is over; it was tied in an emergency, and is not tied so again"
+    ]
 
 
 def test_a_doubted_member_is_shown_with_what_is_in_the_way() -> None:

@@ -44,6 +44,8 @@ class Host:
         self.alarms: list[str] = []
         self.answers: list[Any] = []
         self.starts: list[tuple[Epoch, Instant]] = []
+        self.differences: tuple[str, ...] = ()
+        """How this host differs from that of its partner."""
 
     def tell(self, event: Any) -> None:
         if self.machine is not None:
@@ -111,7 +113,7 @@ class Host:
                     pair.soon(self, bond_events.ReplicateFailed(WALK, order.partner, "no link"))
             case bond_orders.SendBundle():
                 pair.soon(other, bond_events.BundleLanded(self.me, WALK, "bundle"))
-                pair.soon(self, bond_events.BundleSent(WALK, other.me, "bundle", ()))
+                pair.soon(self, bond_events.BundleSent(WALK, other.me, "bundle", other.differences))
             case bond_orders.AdoptCopies():
                 self.copies |= self.held
             case bond_orders.DropCopies():

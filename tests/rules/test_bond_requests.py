@@ -59,6 +59,19 @@ def test_an_end_that_the_partner_cannot_hear_is_said_to_be_one_sided() -> None:
     assert isinstance(answer, orders.Accept) and "there when it is heard" in answer.text
 
 
+def test_what_is_held_for_a_partner_that_is_lost_is_let_go_when_it_is_forgotten() -> None:
+    """To end the bond is not enough: it may come back, and have nothing else."""
+    pair = Pair(terms=Terms(takeover=Consent.NO))
+    pair.start()
+    pair.iruka.die()
+    pair.run(3)
+    pair.kakashi.tell(bond_events.LinkLost(IRUKA, "no answer"))
+    ended = asked(pair.kakashi, bond_events.BondEndAsked(7, IRUKA))
+    assert "its copies of walk stay here until then" in ended.text and pair.kakashi.held
+    assert isinstance(asked(pair.kakashi, bond_events.BondForgetAsked(8, IRUKA)), orders.Accept)
+    assert not pair.kakashi.held and not pair.kakashi.helds and not pair.kakashi.bonds
+
+
 def test_a_takeover_of_what_is_not_here_is_refused() -> None:
     pair = Pair()
     pair.start()

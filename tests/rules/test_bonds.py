@@ -210,6 +210,22 @@ def test_terms_that_are_too_small_are_said_at_once() -> None:
     assert any("need 2.0 MiB" in text for text in pair.iruka.alarms)
 
 
+def test_a_difference_between_the_hosts_stands_until_it_is_seen_to() -> None:
+    """Said once, and shown with the bond; the hosts are compared again with the next life."""
+    pair = Pair()
+    pair.kakashi.differences = ("numpy is 2.4 at the owner, 2.3 at the holder",)
+    pair.start()
+    assert pair.iruka.view.differences == pair.kakashi.differences
+    pair.iruka.end()
+    pair.run(1)
+    told = [text for text in pair.iruka.alarms if "may run otherwise on kakashi: numpy is 2.4" in text]
+    assert (len(told), pair.iruka.view.differences) == (1, pair.kakashi.differences)
+    pair.kakashi.differences = ()
+    pair.iruka.end()
+    pair.run(1)
+    assert pair.iruka.running == 3 and pair.iruka.view.differences == ()
+
+
 def test_a_keeper_that_ends_says_which_copies_go_with_it() -> None:
     pair = Pair()
     pair.start(3)

@@ -135,20 +135,27 @@ def end(partner: str, yes: bool) -> int:
     found = _partner(partner)
     if found.price.exposed and not yes:
         loss = f"{found.name} holds the only copies of {', '.join(found.price.exposed)} on another host"
-        if not sys.stdin.isatty():
-            raise UsageError(f"the bond is not ended without being asked: {loss}", hint="the option --yes does not ask")
-        click.confirm(f"{loss}, and lets go of them. Go on?", abort=True, err=True)
+        _confirm("the bond is not ended", loss)
     return ask_and_say(Home.default(), BondEndRequest(found.partner), f"the bond with {found.name} is ended")
 
 
 @bond.command(epilog="Example: goldthread bond forget kakashi")
 @click.argument("partner", type=PARTNER)
-def forget(partner: str) -> int:
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def forget(partner: str, yes: bool) -> int:
     """Keep nothing of a partner with which the bond is over.
 
-    Its key is forgotten, so that it is not turned to in an emergency, nor answered.
+    Its key is forgotten, so that it is not turned to in an emergency, nor answered. What is still held for it, since it
+    was lost before the bond ended, is let go.
     """
-    return ask_and_say(Home.default(), BondForgetRequest(_partner(partner).partner), f"{partner} is forgotten")
+    report = _report()
+    found = find_partner(report, partner)
+    held = [one.member for one in report.helds if one.partner == found.partner and one.commit is not None]
+    if held and not yes:
+        _confirm(
+            f"{found.name} is not forgotten", f"copies of {', '.join(held)} are held for it, and may be the last ones"
+        )
+    return ask_and_say(Home.default(), BondForgetRequest(found.partner), f"{found.name} is forgotten")
 
 
 @bond.command(epilog="Example: goldthread bond confirm kakashi")
@@ -172,6 +179,13 @@ def rekey() -> int:
     Every partner is told of it. Bonds and terms stay.
     """
     return ask_and_say(Home.default(), RekeyRequest(), "partners are told of the new key")
+
+
+def _confirm(refusal: str, loss: str) -> None:
+    """Ask whether copies are to be let go; nobody who could answer is a no."""
+    if not sys.stdin.isatty():
+        raise UsageError(f"{refusal} without being asked: {loss}", hint="the option --yes does not ask")
+    click.confirm(f"{loss}, and are let go of. Go on?", abort=True, err=True)
 
 
 def _report() -> KeeperReport:

@@ -16,6 +16,7 @@ __all__ = ["IN_DOUBT", "bond_table", "doubt_lines", "heading", "held_words", "pr
 
 _COLOURS: Final = {Contact.FRESH: "green", Contact.LATE: "yellow", Contact.SILENT: "red"}
 _GUARDS: Final = {Guard.NONE: "a person", Guard.LEASE: "the lease", Guard.PROMISE: "the promise"}
+_KNOWN_STILL: Final = "it is known still, for emergencies"
 IN_DOUBT: Final = frozenset({HolderState.DOUBTING, HolderState.CLAIMING})
 """A member held here may have to be taken over."""
 
@@ -58,7 +59,8 @@ def price_lines(report: KeeperReport) -> list[str]:
     lines = []
     for bond in report.bonds:
         if bond.ended:
-            lines.append(f"the bond with {bond.name} is over; it is known still, for emergencies")
+            again = "it was tied in an emergency, and is not tied so again" if bond.emergency else _KNOWN_STILL
+            lines.append(f"the bond with {bond.name} is over; {again}")
             continue
         if bond.contact is not Contact.FRESH:
             lines.append(paint(f"{bond.name} is {bond.contact.value}: {bond.reason}", _COLOURS[bond.contact]))
@@ -67,6 +69,9 @@ def price_lines(report: KeeperReport) -> list[str]:
             lines.append(paint(f"{told}; goldthread bond confirm {bond.name}, or bond end", "yellow"))
         if bond.ending:
             lines.append(f"{bond.name}: this bond is ended here; it is told as soon as it can be reached")
+        for held in (one for one in bond.held_there if one.differences):
+            told = f"{held.member} may run otherwise on {bond.name}: {'; '.join(held.differences)}"
+            lines.append(paint(told, "yellow"))
         case = "is dead" if bond.contact is Contact.SILENT else "died now"
         lines.append(f"if {bond.name} {case}: {bond.price.text}")
     return lines

@@ -170,6 +170,7 @@ def bond_report(
                 commit=_report_held_there(view, moment),
                 behind=_behind(_newest(view), view.held),
                 guard=view.guard,
+                differences=view.differences,
             )
             for view in there
         ),

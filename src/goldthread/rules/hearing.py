@@ -81,6 +81,9 @@ def on_end_asked(bonds: Bonds, event: bond_events.BondEndAsked) -> None:
         bonds.out.append(orders.Accept(event.ticket, f"the bond with {partner.name} ends"))
     else:
         text = f"{partner.name} is out of reach: the bond ends here now, and there when it is heard"
+        kept = sorted(name for (owner, name), held in bonds.helds.items() if owner == partner.id and held.record.commit)
+        if kept:
+            text += f"; its copies of {', '.join(kept)} stay here until then: `goldthread bond forget` lets go of them"
         bonds.out.append(orders.Accept(event.ticket, text))
 
 
@@ -270,9 +273,13 @@ def on_bundle_made(bonds: Bonds, event: bond_events.BundleMade) -> None:
 
 
 def on_bundle_sent(bonds: Bonds, event: bond_events.BundleSent) -> None:
+    """The holder has compared what the member runs on with what is there."""
     member = bonds.members.get(event.member)
-    if member is not None and event.differences:
-        bonds.set_time(member)
+    if member is None or event.partner != member.record.holder or event.differences == member.record.differences:
+        return
+    bonds.set_time(member)
+    member.persist(differences=event.differences)
+    if event.differences:
         where = bonds.name_of(event.partner)
         member.alarm(
             AlarmLevel.WARNING, f"{member.record.name} may run otherwise on {where}: {'; '.join(event.differences)}"

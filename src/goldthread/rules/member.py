@@ -102,6 +102,8 @@ class MemberView(msgspec.Struct, frozen=True):
     """Until when its life may go on; None: without end."""
     bundle: str
     """Digest of what is needed to run it elsewhere."""
+    differences: tuple[str, ...]
+    """How the holder's host differs."""
     is_frozen: bool
     """It is stopped, since nobody vouches for it."""
 
@@ -276,6 +278,7 @@ class Member:
             guard=record.guard,
             vouched_until=self.fence.until(record),
             bundle=record.bundle,
+            differences=record.differences,
             is_frozen=self.fence.frozen_at is not None,
         )
 

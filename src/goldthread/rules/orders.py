@@ -110,6 +110,8 @@ class MemberRecord(msgspec.Struct, frozen=True):
     """No life runs or begins here: the holder may take it over."""
     bundle: str = ""
     """Digest of what is needed to run it elsewhere; empty where there is none."""
+    differences: tuple[str, ...] = ()
+    """How the holder's host differs from what the member runs on here, as it said when it got that."""
 
 
 class LifeRecord(msgspec.Struct, frozen=True):

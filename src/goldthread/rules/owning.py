@@ -112,6 +112,7 @@ def _want_bundle(member: Member) -> None:
     record = member.record
     if record.supervised and member.bundled < record.epoch:
         member.bundled = record.epoch
+        member.bundle_sent = ""
         member.out.append(bond_orders.MakeBundle(record.name))
 
 
@@ -200,7 +201,7 @@ def _let_go(member: Member, state: OwnerState) -> None:
 
 
 def _give_to(bonds: Bonds, member: Member, partner: Partner) -> None:
-    turn(member, OwnerState.SYNCING, holder=partner.id, held=None)
+    turn(member, OwnerState.SYNCING, holder=partner.id, held=None, differences=())
     member.retry_at = bonds.now
     member.bundle_sent = ""
     member.out.append(
@@ -220,7 +221,9 @@ def _replicate(bonds: Bonds, member: Member) -> None:
     if fact is None or fact.refused or fact.origin != record.origin:
         return
     _want_bundle(member)
-    if record.bundle and fact.bundle != record.bundle and member.bundle_sent != record.bundle:
+    # Where the hosts differ they are compared again with each life: somebody may have seen to it.
+    is_due = fact.bundle != record.bundle or bool(record.differences)
+    if record.bundle and is_due and member.bundle_sent != record.bundle:
         member.bundle_sent = record.bundle
         member.out.append(bond_orders.SendBundle(record.name, partner.id))
     if sealed is None or member.carrying is not None or (record.held is not None and sealed.commit <= record.held):
