@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from goldthread.config import Settings, load, load_settings, parse_budget, parse
 from goldthread.errors import UsageError
 from goldthread.names import milliseconds, seconds
 from goldthread.policy import PRESETS, Budget, Policy
+from goldthread.wire.circle import CIRCLE_BYTES, write_circle
 
 
 @pytest.fixture
@@ -214,6 +216,17 @@ def test_a_flag_that_is_no_field_is_refused(home: Path) -> None:
     """A slip in our own code is found by its test."""
     with pytest.raises(UsageError, match="the flags: vault_kep is not known"):
         load(home, {"vault_kep": 3}, {})
+
+
+@pytest.mark.parametrize(("text", "truth"), [("yes", True), ("True", True), ("no", False), ("false", False)])
+def test_neighbours_are_looked_for_where_it_is_said(home: Path, text: str, truth: bool) -> None:
+    """Of a circle: without one there are none, and a setting that does nothing is refused."""
+    told = {"GOLDTHREAD_NEIGHBOURS": text, "GOLDTHREAD_CIRCLE": write_circle(secrets.token_bytes(CIRCLE_BYTES))}
+    assert load_settings(home, told).neighbours is truth
+    with pytest.raises(UsageError, match="neither yes nor no"):
+        load_settings(home, told | {"GOLDTHREAD_NEIGHBOURS": "perhaps"})
+    with pytest.raises(UsageError, match="neighbours are keepers of a circle"):
+        load_settings(home, {"GOLDTHREAD_NEIGHBOURS": "yes"})
 
 
 @pytest.mark.parametrize(
