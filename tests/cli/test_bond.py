@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lease_servers import Moto
 from processes import end_processes_of
 from shell import Shell
 
@@ -162,6 +163,32 @@ def test_a_lost_host_goes_on_at_its_partner_and_comes_back(hosts: tuple[Host, Ho
     assert lives[-1]["restored"]["step"] == lives[-2]["reached"], "no step was lost on the way"
 
 
+@pytest.fixture
+def object_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Named as the lease store of all keepers that begin within the test."""
+    moto = Moto(tmp_path)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "iruka")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "umino")
+    monkeypatch.setenv("GOLDTHREAD_LEASE_STORE", moto.address("leases"))
+    yield
+    moto.close()
+
+
+def test_a_lost_host_is_taken_over_by_a_lease_in_an_object_store(object_store: None, hosts: tuple[Host, Host]) -> None:
+    """By itself, from what was held; its output is there to be seen, and it is said what vouched for it."""
+    iruka, kakashi = hosts
+    tie(iruka, kakashi)
+    running = iruka.shell.start("run", "--", *iruka.shell.write("walk.py", WALK))
+    assert (running.line(), running.line()) == ("life 1 from step 0\n", "held\n")
+    kakashi.wait(lambda found: [one["guard"] for one in found["helds"]] == ["lease"], "bond", "list")
+    iruka.die()
+    kakashi.wait(lambda found: any(one["phase"] == "running" for one in found["members"]), "status")
+    watching = kakashi.shell.start("attach", "walk")
+    assert watching.line().startswith("life 2 from step ")
+    told = kakashi("why", "walk")
+    assert "host lost" in told and "its lease is kakashi's" in told
+
+
 ALONE = """
 import os, time, goldthread, legs
 with goldthread.join("walk") as life:
@@ -213,3 +240,19 @@ def test_a_partner_that_lends_too_little_is_named(hosts: tuple[Host, Host]) -> N
     assert "kakashi does not hold walk: its copies need" in iruka("why", "walk")
     kakashi("bond", "terms", "iruka", "--memory", "1GiB")
     iruka.wait_words("walk is safe: step ", "status")
+
+
+def test_keepers_of_a_circle_find_each_other_on_the_local_network(hosts: tuple[Host, Host]) -> None:
+    """Two hosts with the same secret and no address of each other. Nobody ties the bond, and it is said why."""
+    iruka, kakashi = hosts
+    line = iruka("bond", "circle")
+    for host in hosts:
+        host.home.make()
+        settings = host.home.path / "goldthread.toml"
+        settings.write_text(f"[keeper]\n{line}neighbours = true\n[policy]\nseek_every = '2s'\n")
+        settings.chmod(0o600)
+        host("keeper", "start")
+    for one, other in (hosts, hosts[::-1]):
+        one.wait(lambda found: any(bond["contact"] == "fresh" for bond in found["bonds"]), "bond", "list")
+        assert one("bond", "list").startswith(f"{one.name} is bonded with {other.name}\n")
+    assert "in its circle: " in iruka("status") + kakashi("status")
