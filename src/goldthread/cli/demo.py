@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import secrets
 import shutil
+import socket
 import sys
 from pathlib import Path
 from typing import Final
@@ -20,10 +22,13 @@ from goldthread.cli.play import MEMBER, ONE_THREAD, Outcome, Play
 from goldthread.cli.screen import paint, print_json
 from goldthread.cli.stage import open_stages
 from goldthread.errors import UsageError
+from goldthread.wire.circle import CIRCLE_BYTES, write_circle
 
 __all__ = ["demo"]
 
 _KEEPERS: Final = ("iruka", "kakashi", "tsunade", "twin")
+_POLICY: Final = {"partner_grace": "2s"}
+"""A partner that is lost is waited for less long than usual: the member should not have ended by then."""
 
 
 @click.command(epilog="Example: goldthread demo")
@@ -39,14 +44,25 @@ def demo(as_json: bool) -> int:
     os.environ.update(ONE_THREAD)
     with open_stages(MEMBER, *_KEEPERS) as stages:
         leases = stages[0].home.path.parent / "leases.sqlite"
+        own = _own_settings()
         for stage in stages:
-            stage.configure(name=stage.home.path.name, lease_store=f"sqlite://{leases}", listen="127.0.0.1")
+            name = stage.home.path.name
+            common = {"name": name, "lease_store": f"sqlite://{leases}", "listen": "127.0.0.1"}
+            stage.configure(policy=_POLICY, **common | own.get(name, {}))
         outcome = Play(stages, program, to_stderr=as_json).run()
     if as_json:
         print_json(outcome)
     else:
         _tell_outcome(outcome, program)
     return 0 if outcome.bit_identical else 1
+
+
+def _own_settings() -> dict[str, dict[str, str]]:
+    """iruka and tsunade are of one circle, and iruka knows where tsunade will be."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        place = f"127.0.0.1:{free.getsockname()[1]}"
+    circle = write_circle(secrets.token_bytes(CIRCLE_BYTES))
+    return {"iruka": {"circle": circle, "keepers": place}, "tsunade": {"circle": circle, "listen": place}}
 
 
 def _program() -> Path:

@@ -153,10 +153,10 @@ class Play:
         assert isinstance(me, Done)
         self._wait_next(self._iruka, before, at, "goldthread takeover digits --to iruka", "handed over")
         self._iruka.wait("kakashi to hold it", lambda now: True if _is_held(now) else None)
-        self._tie(self._iruka, self._tsunade)
 
     def _lose_kakashi(self) -> None:
-        """The partner dies: what that costs is known beforehand, and the member goes on."""
+        """The partner dies: what that costs is known beforehand, the member goes on, and its keeper finds another
+        partner."""
         before = self._further(self._iruka)
         price = self._iruka.keeper_report().bonds
         told = next(bond.price.text for bond in price if bond.name == "kakashi")
@@ -164,11 +164,13 @@ class Play:
         at = monotonic()
         end_processes(self._kakashi.home)
         exposed = self._iruka.wait("the loss to be seen", lambda now: now if now.exposed else None)
+        reach_keeper(self._tsunade.home, "command").close()
         after = self._iruka.wait("another holder", lambda now: now if _is_held(now) and not now.exposed else None)
         if (after.pid, after.epoch) != (before.pid, before.epoch):
             raise KeeperError("the partner died, and the member did not go on")
         took, steps = lasting(seconds(monotonic() - at)), (after.step or 0) - (before.step or 0)
-        text = f"the member goes on ({amount(steps, 'step')} meanwhile); tsunade holds a whole copy after {took}"
+        found = f"iruka finds tsunade in its circle, which holds a whole copy after {took}"
+        text = f"the member goes on ({amount(steps, 'step')} meanwhile); {found}"
         self._note(at, exposed, "kakashi lost", text, after)
 
     # What acts are made of

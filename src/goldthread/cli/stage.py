@@ -55,11 +55,17 @@ class Stage:
         with reach_keeper(self.home, "command") as channel:
             channel.ask(RunRequest(self.member, command, Budget(restarts), False, hang_floor))
 
-    def configure(self, **settings: str) -> None:
+    def configure(self, *, policy: Mapping[str, str] | None = None, **settings: str) -> None:
         """Write the settings of the keeper that will be started here."""
         self.home.make()
-        lines = "".join(f'{name} = "{value}"\n' for name, value in settings.items())
-        (self.home.path / "goldthread.toml").write_text(f"[keeper]\n{lines}")
+        tables = (("keeper", settings), ("policy", policy or {}))
+        lines = "".join(
+            f"[{title}]\n" + "".join(f'{name} = "{value}"\n' for name, value in table.items())
+            for title, table in tables
+        )
+        path = self.home.path / "goldthread.toml"
+        path.touch(mode=0o600)
+        path.write_text(lines)
 
     def keeper_pid(self) -> int:
         return self.keeper_report().pid
