@@ -256,3 +256,19 @@ def test_keepers_of_a_circle_find_each_other_on_the_local_network(hosts: tuple[H
         one.wait(lambda found: any(bond["contact"] == "fresh" for bond in found["bonds"]), "bond", "list")
         assert one("bond", "list").startswith(f"{one.name} is bonded with {other.name}\n")
     assert "in its circle: " in iruka("status") + kakashi("status")
+
+
+def test_what_is_held_for_a_host_that_is_gone_for_good_is_let_go_by_a_person(hosts: tuple[Host, Host]) -> None:
+    """Not by the end of the bond, for the host may come back and have nothing else; and not without being asked."""
+    iruka, kakashi = hosts
+    tie(iruka, kakashi)
+    running = iruka.shell.start("run", "--", *iruka.shell.write("walk.py", WALK))
+    assert (running.line(), running.line()) == ("life 1 from step 0\n", "held\n")
+    iruka.die()
+    kakashi.wait(lambda found: not found["bonds"][0]["dialled"], "bond", "list")
+    assert "its copies of walk stay here until then" in kakashi("bond", "end", "iruka")
+    assert "copies of walk are held for it, and may be the last ones" in kakashi("bond", "forget", "iruka", status=2)
+    assert kakashi.asked("bond", "list")["helds"]
+    kakashi("bond", "forget", "iruka", "--yes")
+    told = kakashi.asked("bond", "list")
+    assert (told["bonds"], told["helds"]) == ([], [])
