@@ -51,6 +51,24 @@ def test_a_bond_that_stands_is_not_forgotten_and_one_that_is_over_is() -> None:
     assert pair.iruka.machine is not None and pair.iruka.machine.bond_views() == ()
 
 
+def test_a_bond_is_tied_anew_after_one_side_has_forgotten_the_other() -> None:
+    """Who remembers hears what the other says now, not what it said in the bond before."""
+    pair = Pair()
+    for _ in range(9):
+        for memory in (1 << 30, 2 << 30):
+            pair.kakashi.tell(bond_events.TermsAsked(7, IRUKA, Terms(memory=memory)))
+    pair.run(1)
+    pair.kakashi.tell(bond_events.BondEndAsked(8, IRUKA))
+    pair.run(2)
+    pair.kakashi.tell(bond_events.BondForgetAsked(9, IRUKA))
+    pair.iruka.tell(bond_events.BondTied(KAKASHI, "kakashi", Terms(), Terms()))
+    pair.kakashi.tell(bond_events.BondTied(IRUKA, "iruka", Terms(), Terms()))
+    pair.link()
+    pair.start()
+    assert pair.iruka.view.held is not None and pair.iruka.view.held.step == 3
+    assert [text for text in pair.iruka.alarms if "is tied" in text] == 2 * ["a bond with kakashi is tied"]
+
+
 def test_an_end_that_the_partner_cannot_hear_is_said_to_be_one_sided() -> None:
     pair = Pair()
     pair.cut()

@@ -34,17 +34,17 @@ __all__ = ["HANDLERS"]
 
 def on_tied(bonds: Bonds, event: bond_events.BondTied) -> None:
     known = bonds.partners.get(event.partner)
+    is_new = known is None or known.record.ended
     if known is not None:
         known.record = msgspec.structs.replace(
             known.record, name=event.name, mine=event.mine, theirs=event.theirs, ending=False, ended=False, emergency=""
         )
-        bonds.out.append(orders.Persist(known.record))
-        return
-    record = BondRecord(event.partner, event.name, event.mine, event.theirs, version=0)
-    bonds.know(record)
-    bonds.out.append(orders.Persist(record))
-    reason = f": {event.reason}" if event.reason else ""
-    bonds.alarm(AlarmLevel.NOTICE, f"a bond with {event.name} is tied{reason}")
+    else:
+        known = bonds.know(BondRecord(event.partner, event.name, event.mine, event.theirs, version=0))
+    bonds.out.append(orders.Persist(known.record))
+    if is_new:
+        reason = f": {event.reason}" if event.reason else ""
+        bonds.alarm(AlarmLevel.NOTICE, f"a bond with {event.name} is tied{reason}")
 
 
 def on_terms(bonds: Bonds, event: bond_events.TermsAsked) -> None:
@@ -213,13 +213,23 @@ def on_answered(bonds: Bonds, event: bond_events.BeatAnswered) -> None:
     if sent is None:
         return
     partner.hear(bonds.now, bonds.awake)
-    partner.seen = max(partner.seen, min(event.facts_seen, partner.record.version))
+    _note_seen(partner, event.facts_seen)
     until = Instant(sent + min(event.promise, bonds.policy.promise))
     for name in event.promised:
         member = bonds.members.get(name)
         if member is not None:
             bonds.set_time(member)
             vouching.take_promises(bonds, member, partner, until)
+
+
+def _note_seen(partner: Partner, version: int) -> None:
+    """It knows this side's facts by this version. One that was never made here is of a bond that this side forgot:
+    what is said from now on is above it."""
+    if version > partner.record.version:
+        partner.record = msgspec.structs.replace(partner.record, version=version)
+        partner.shape = None
+    else:
+        partner.seen = max(partner.seen, version)
 
 
 def on_lease(bonds: Bonds, event: Any) -> None:

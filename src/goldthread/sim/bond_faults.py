@@ -7,7 +7,7 @@ from typing import Final
 
 from goldthread.names import Span, milliseconds, seconds
 from goldthread.report import Guard, Phase
-from goldthread.rules.bond_events import BondEndAsked, HoldAsked, TakeoverAsked, TermsAsked
+from goldthread.rules.bond_events import BondEndAsked, BondForgetAsked, HoldAsked, TakeoverAsked, TermsAsked
 from goldthread.sim.faults import Fault, flip, kill_again_and_again
 from goldthread.sim.host import Host
 from goldthread.sim.place import Place
@@ -196,23 +196,40 @@ def decide_if_lost(place: Place) -> None:
 
 
 def end_bond(place: Place) -> None:
-    """A user ends a bond, and may think better of it."""
+    """A user ends a bond. It is tied again: soon, by who thinks better of it, or after a side has forgotten the other."""
     host, other = place.host, _partner(place)
     if other is not None:
         host.tell(f"the user ends the bond with {other.name}")
         host.give(BondEndAsked(host.world.ticket(), other.me))
-        if host.random.random() < 0.5:
-            host.world.after(_span(place, 1, 6), _tie_again, host, other)
+        tie = _tie_again if host.random.random() < 0.5 else _tie_anew
+        host.world.after(_span(place, 1, 6), tie, host, other)
 
 
 def _tie_again(host: Host, other: Host) -> None:
     """An invitation of a keeper that is known, and its acceptance."""
     here, there = host.journal.bonds.get(other.me), other.journal.bonds.get(host.me)
-    reaches = host.answers and other.answers and host.world.network.reaches(host, other)
-    if reaches and here is not None and there is not None:
+    if _reach(host, other) and here is not None and there is not None:
         host.tell(f"the user ties the bond with {other.name} again")
         host.tie(other, here.mine, there.mine)
         other.tie(host, there.mine, here.mine)
+
+
+def _tie_anew(host: Host, other: Host) -> None:
+    """After a bond that is over on both sides was forgotten by one, by both, or by none."""
+    pairs = [(host, other), (other, host)]
+    bonds = [one.journal.bonds.get(partner.me) for one, partner in pairs]
+    if not (_reach(host, other) and all(bond is not None and bond.ended for bond in bonds)):
+        return
+    for one, partner in host.random.choice((pairs, pairs[:1], pairs[1:], [])):
+        one.tell(f"the user forgets {partner.name}")
+        one.give(BondForgetAsked(one.world.ticket(), partner.me))
+    host.tell(f"the user ties a bond with {other.name} anew")
+    for one, partner in pairs:
+        one.tie(partner, Terms(), Terms())
+
+
+def _reach(host: Host, other: Host) -> bool:
+    return host.answers and other.answers and host.world.network.reaches(host, other)
 
 
 def change_terms(place: Place) -> None:
