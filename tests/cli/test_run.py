@@ -70,8 +70,39 @@ def test_a_program_is_found_as_the_shell_would(tmp_path: Path, monkeypatch: pyte
     assert command_of(["./job", "x"]) == (str(script), "x")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert command_of(["job"]) == (str(script),)
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match="no such program"):
         command_of(["jobs"])
+    script.chmod(0o644)
+    with pytest.raises(UsageError, match="cannot be executed"):
+        command_of(["./job"])
+
+
+def test_a_script_that_is_not_there_becomes_no_member(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistyped name is told before anything is started."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").touch()
+    for fine in (
+        ["-u", "train.py", "nosuch.py"],
+        ["-m", "nosuch"],
+        ["-c", "nosuch.py"],
+        ["-W", "error", "train.py"],
+        [],
+    ):
+        assert command_of([sys.executable, *fine]) == (sys.executable, *fine)
+    with pytest.raises(UsageError, match=r"trian\.py: no such file in"):
+        command_of([sys.executable, "-u", "trian.py", "train.py"])
+
+
+def test_what_is_written_wrong_is_in_limbo_at_once(shell: Shell) -> None:
+    """The same error twice before the first commit: nobody waits while it is made again and again."""
+    done = shell("run", "--", *shell.write("bad.py", "import goldthread\nwith goldthread.join(): stepp += 1\n"))
+    assert done.returncode == 75
+    assert "error: bad is in limbo: it died twice of the same before its first commit" in done.stderr
+    assert "NameError: name 'stepp' is not defined" in done.stderr
+    assert shell("status", "bad").returncode == 3
+    done = shell("run", "--", *shell.write("worse.py", "def f(:\n"))
+    assert done.returncode == 75
+    assert "SyntaxError" in shell("why", "worse").stdout
 
 
 def test_output_streams_through_unchanged(shell: Shell) -> None:
@@ -93,7 +124,7 @@ def test_the_exit_status_is_the_programs_and_the_budget_ends_in_limbo(shell: She
     done = shell("run", "--name", "bad", "--restarts", "0", "--", "sh", "-c", "echo no >&2; exit 3")
     assert done.returncode == 75
     assert "error: bad is in limbo" in done.stderr
-    assert "hint: its state is kept" in done.stderr
+    assert "hint: what it committed is kept" in done.stderr
     assert shell("status", "bad").returncode == 3
     assert "exit status 3" in shell("why", "bad").stdout
     assert shell("restart", "bad").returncode == 0

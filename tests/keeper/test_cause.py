@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,21 @@ def run(code: str) -> tuple[int, str]:
     """A program's exit status, and the end of what it wrote to standard error."""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "error"), [("def f(:\n    pass\n", "SyntaxError"), ("if 1:\npass\n", "IndentationError")]
+)
+def test_a_program_that_python_cannot_read_is_explained(code: str, error: str, tmp_path: Path) -> None:
+    """Python writes no traceback then: it has run nothing."""
+    script = tmp_path / "bad.py"
+    script.write_text(code)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    ending = classify(done.returncode, last_words=f"some noise\n{done.stderr}")
+    assert ending.kind is EndingKind.EXCEPTION
+    assert ending.text.startswith(f"{error}: ")
+    assert ending.fingerprint.startswith(f"exception: {error} at {script}:")
+    assert ending.detail.startswith(f'  File "{script}"') and "noise" not in ending.detail
 
 
 def test_a_program_that_returns_zero_has_finished() -> None:

@@ -228,6 +228,54 @@ def test_restarts_wait_longer_and_longer_until_the_budget_is_spent() -> None:
     assert talk.view.restarts_left == 0
 
 
+MISSPELT = Ending(EndingKind.EXCEPTION, "NameError: name 'stepp' is not defined", "", 1, "NameError at walk.py:3")
+NOT_UNDERSTOOD = Ending(EndingKind.EXIT, "exit status 2", "", 2, "exit status: 2")
+BUSY = Ending(EndingKind.EXCEPTION, "OSError: [Errno 98] Address already in use", "", 1, "OSError at walk.py:3")
+NO_SPELLING = Ending(EndingKind.EXIT, "exit status 3", "", 3, "exit status: 3")
+
+
+@pytest.mark.parametrize("ending", [MISSPELT, NOT_UNDERSTOOD])
+def test_what_is_written_wrong_is_started_twice(ending: Ending) -> None:
+    """Before the first commit nothing can be wounded: the same error again lies in the program, or in its call."""
+    talk = Talk()
+    talk.run()
+    talk.end(1, ending)
+    assert talk.one(orders.StartProgram).epoch == 2
+    talk.end(2, ending)
+    assert talk.view.phase is Phase.LIMBO
+    assert "it died twice of the same before its first commit" in talk.view.reason
+    talk.tell(events.RestartAsked(talk.ticket(), WALK))
+    assert talk.one(orders.StartProgram).epoch == 3
+
+
+@pytest.mark.parametrize("ending", [BUSY, NO_SPELLING, KILLED])
+def test_what_may_be_bad_luck_has_its_budget_from_the_beginning(ending: Ending) -> None:
+    talk = Talk()
+    talk.run()
+    talk.end(1, ending)
+    talk.end(2, ending)
+    assert talk.view.phase is Phase.WAITING
+
+
+def test_two_errors_are_not_one_that_comes_again() -> None:
+    talk = Talk()
+    talk.run()
+    talk.end(1, MISSPELT)
+    talk.end(2, NOT_UNDERSTOOD)
+    assert talk.view.phase is Phase.WAITING
+
+
+def test_what_once_worked_is_not_written_wrong() -> None:
+    """The same error after a commit is a wound."""
+    talk = Talk()
+    talk.first_life(3)
+    talk.end(1, MISSPELT)
+    talk.next_life(2, copy_of(1, 3), copy_of(1, 2))
+    talk.end(2, MISSPELT)
+    assert talk.one(orders.StartProgram).epoch == 3
+    assert "older commit" in talk.one(orders.Alarm).text
+
+
 def test_a_death_after_progress_is_followed_at_once() -> None:
     talk = Talk()
     talk.first_life(1)

@@ -14,7 +14,7 @@ import pytest
 
 from goldthread.names import Epoch, Instant, Span
 from goldthread.report import Phase
-from goldthread.rules import admission, beginnings, deposits, elsewhere, holding, owning, patience, takeover
+from goldthread.rules import admission, beginnings, deaths, deposits, elsewhere, holding, owning, patience, takeover
 from goldthread.rules.bonds import Bonds
 from goldthread.rules.choice import Choice, ChoiceState
 from goldthread.rules.detector import Detector
@@ -155,6 +155,7 @@ PLANTED: list[tuple[type[Checker], Any, str, Callable[..., Any], faults.Fault, i
     (NeverBack, Choice, "remark", lambda self: "", faults.flip_newest_slot, 1),
     (Calm, Detector, "_learn", judge_in_haste, faults.sleep, 1),
     (Calm, holding, "_calm", take_at_the_first_doubt, bond_faults.wait_until_held, 2),
+    (Calm, deaths, "is_written_wrong", lambda wound, ending: False, faults.kill_keeper, 1),
     (Heals, patience, "_come_due", never_come_due, faults.kill_again_and_again, 1),
     (Heals, holding, "consider", let_it_lie, bond_faults.lose_host_for_good, 2),
 ]  # fmt: skip

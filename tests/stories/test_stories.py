@@ -177,6 +177,23 @@ def limbo(teller: Teller) -> None:
     teller.come_to_life(4, sealed(2, 2), deposited(2, 2))
 
 
+def miswritten(teller: Teller) -> None:
+    misspelt = Ending(EndingKind.EXCEPTION, "NameError: name 'stepp' is not defined", "", 1, "NameError walk.py:3")
+    teller.say("A name is misspelt. The second life dies as the first did, and there is nothing that time could mend.")
+    teller.run()
+    teller.hear(events.CopiesListed(WALK, ()))
+    teller.hear(events.LifeStarted(WALK, Epoch(1), 101))
+    teller.die(1, misspelt)
+    teller.hear(events.CopiesListed(WALK, ()))
+    teller.hear(events.LifeStarted(WALK, Epoch(2), 102))
+    teller.die(2, misspelt)
+    teller.hear(events.CopiesListed(WALK, ()))
+    teller.say("Its user mends it, and runs it again.")
+    teller.run()
+    teller.come_to_life(3)
+    teller.work(3, 1)
+
+
 def damaged(teller: Teller) -> None:
     teller.run()
     teller.come_to_life(1)
@@ -230,7 +247,7 @@ def rollback(teller: Teller) -> None:
 
 
 STORIES: list[Callable[[Teller], None]] = [
-    first_life, kill_and_restore, wound, hang, limbo, damaged, keeper_restart, rollback,
+    first_life, kill_and_restore, wound, hang, limbo, miswritten, damaged, keeper_restart, rollback,
 ]  # fmt: skip
 
 

@@ -67,7 +67,7 @@ def run(
     if note is None:
         return 0
     if note.phase is Phase.LIMBO:
-        hint = f"its state is kept; see goldthread why {member}, then goldthread restart {member}"
+        hint = f"what it committed is kept; see goldthread why {member}, then goldthread restart {member}"
         return tell_error(f"{member} is in limbo: {note.reason}", hint, KEPT_STATUS)
     if is_elsewhere(note):
         notice(f"{member}: {note.reason}; goldthread attach {member}, on that host, shows it")
@@ -86,33 +86,42 @@ def _start(home: Home, request: RunRequest) -> None:
 def name_of(argv: Sequence[str]) -> MemberName:
     """The member's name that a command line suggests: of `python train.py` it is `train`, of `python -m pkg.mod` it
     is `mod`, of `./simulate --fast` it is `simulate`."""
-    stem = PurePath(argv[0]).stem if not PurePath(argv[0]).name.startswith("python") else _script_of(argv[1:])
+    module, script = _run_by_python(argv) if _is_python(argv[0]) else ("", argv[0])
     try:
-        return member_name(stem)
+        return member_name(module.rpartition(".")[2] or PurePath(script).stem or "python")
     except UsageError as error:
         raise UsageError(str(error), hint=f"give it a name with --name; {error.hint}") from None
 
 
-def _script_of(arguments: Sequence[str]) -> str:
-    """What Python is asked to run, as a name."""
-    rest = iter(arguments)
+def _is_python(program: str) -> bool:
+    return PurePath(program).name.startswith("python")
+
+
+def _run_by_python(argv: Sequence[str]) -> tuple[str, str]:
+    """The module and the script that Python is asked to run; one of them, or neither."""
+    rest = iter(argv[1:])
     for argument in rest:
         if argument == "-m":
-            return next(rest, "").rpartition(".")[2]
+            return next(rest, ""), ""
         if argument == "-c":
             break
         if argument in _OPTIONS_WITH_VALUE:
             next(rest, None)
         elif not argument.startswith("-"):
-            return PurePath(argument).stem
-    return "python"
+            return "", argument
+    return "", ""
 
 
 def command_of(argv: Sequence[str]) -> tuple[str, ...]:
-    """The command with its program as the shell would find it. Raises `UsageError` where it would find none."""
+    """The command with its program as the shell would find it. Raises `UsageError` where it, or Python's script, is
+    not there."""
     found = shutil.which(argv[0])
     if found is None:
-        raise UsageError(
-            f"{argv[0]}: no such program", hint="a Python file is run by python: goldthread run -- python FILE"
-        )
+        hint = "a Python file is run by python: goldthread run -- python FILE"
+        what = "it cannot be executed" if "/" in argv[0] and Path(argv[0]).exists() else "no such program"
+        raise UsageError(f"{argv[0]}: {what}", hint=hint)
+    script = _run_by_python(argv)[1] if _is_python(argv[0]) else ""
+    if script and not Path(script).exists():
+        hint = "a script is named as seen from this folder, or by its whole path"
+        raise UsageError(f"{script}: no such file in {Path.cwd()}", hint=hint)
     return (str(Path(found).absolute()), *argv[1:])

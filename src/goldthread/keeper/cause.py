@@ -26,6 +26,12 @@ _SHELL_SIGNALS: Final = 128
 
 _TRACEBACK: Final = "Traceback (most recent call last):"
 _FRAME: Final = re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+)(?:,)? in (?P<function>\S+)', re.MULTILINE)
+_SYNTAX: Final = re.compile(
+    r'^  File "(?P<file>[^"]+)", line (?P<line>\d+)\n(?:\s.*\n)*(?P<error>SyntaxError|IndentationError|TabError): '
+    r"(?P<message>.*)",
+    re.MULTILINE,
+)
+"""What Python says of a program that it cannot read: there are no frames yet."""
 _ERROR: Final = re.compile(r"^(?P<error>[A-Za-z_][\w.]*)(?:: (?P<message>.*))?$")
 _FATAL: Final = "Fatal Python error:"
 
@@ -129,7 +135,10 @@ def _parse_traceback(last_words: str) -> RaisedNote | None:
     """The exception that ended a program, as Python wrote it last; for programs that never joined."""
     at = last_words.rfind(_TRACEBACK)
     if at < 0:
-        return None
+        unread = next(_SYNTAX.finditer(last_words), None)
+        return unread and RaisedNote(
+            unread["error"], unread["message"], unread[0], f"{unread['file']}:{unread['line']}"
+        )
     frames = list(_FRAME.finditer(last_words, at))
     after = last_words[frames[-1].end() if frames else at + len(_TRACEBACK) :].splitlines()
     # Source lines and their markers are indented; the first line that is not names the error.

@@ -10,7 +10,7 @@ from goldthread.names import Instant
 from goldthread.report import AlarmLevel, Ending, EndingKind, Phase
 from goldthread.rules import beginnings, events
 from goldthread.rules.member import AT_REST, InvalidTransition, Member
-from goldthread.rules.restart import decide_restart, find_wound, wound_ceiling
+from goldthread.rules.restart import decide_restart, find_wound, is_written_wrong, wound_ceiling
 
 __all__ = ["end_life", "on_ended"]
 
@@ -88,7 +88,10 @@ def _follow_death(member: Member, ending: Ending, death: str) -> None:
         "ceiling": ceiling or record.ceiling,
     }
     delay = next_one.delay
-    if delay is None:
+    if member.newest() is None and is_written_wrong(wound, ending):
+        reason = "it died twice of the same before its first commit, so another life would too"
+        _enter_limbo(member, f"{reason}; {death}", ending, **changes)
+    elif delay is None:
         _enter_limbo(member, f"{next_one.reason}; {death}", ending, **changes)
     elif delay == 0 and not member.closing:
         reason = f"life {member.next_epoch} starts at once: {death}"

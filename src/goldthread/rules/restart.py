@@ -3,9 +3,15 @@
 Most deaths are bad luck: the next life starts at once. Deaths that bring nothing new are delayed more and more, and
 too many within the budget's period mean that starting again will not help. A death that repeats exactly, at the same
 step, is a wound in the state itself: then the next life starts from an older commit.
+
+Before the first commit there is no state that could be wounded. A name that is not defined or an option that is not
+known then ends every life just so, and its user waits for none: the second such death is the last. Other deaths may
+be bad luck even then (a port that is still taken, a device that is busy) and have their budget.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 import msgspec
 
@@ -14,11 +20,21 @@ from goldthread.policy import Budget, Policy
 from goldthread.report import Ending, EndingKind
 from goldthread.rules.orders import Ceiling, Wound
 
-__all__ = ["Restart", "deaths_within", "decide_restart", "find_wound", "wound_ceiling"]
+__all__ = ["Restart", "deaths_within", "decide_restart", "find_wound", "is_written_wrong", "wound_ceiling"]
 
 _NO_WOUND = frozenset(
     {EndingKind.STOPPED, EndingKind.HOST_RESTARTED, EndingKind.UNKNOWN, EndingKind.FINISHED, EndingKind.UNVOUCHED}
 )
+
+_WRITTEN_WRONG: Final = frozenset(
+    {
+        "AttributeError", "ImportError", "IndentationError", "ModuleNotFoundError", "NameError", "SyntaxError",
+        "TabError", "TypeError", "UnboundLocalError",
+    }
+)  # fmt: skip
+"""Exceptions that tell of the program's text."""
+_CALLED_WRONG: Final = frozenset({2, 64, 126, 127})
+"""How programs end that do not understand how they were called: argparse and Python itself, sysexits, shells."""
 
 
 class Restart(msgspec.Struct, frozen=True):
@@ -61,6 +77,15 @@ def find_wound(before: Wound | None, ending: Ending, step: Step | None) -> Wound
     fingerprint = ending.fingerprint or ending.kind.value
     same = before is not None and before.fingerprint == fingerprint and before.step == step
     return Wound(fingerprint, step, before.count + 1 if same and before is not None else 1)
+
+
+def is_written_wrong(wound: Wound | None, ending: Ending) -> bool:
+    """Whether a death, before the first commit, came twice the same from how the program is written or called."""
+    if wound is None or wound.count < 2:
+        return False
+    if ending.kind is EndingKind.EXIT:
+        return ending.status in _CALLED_WRONG
+    return ending.kind is EndingKind.EXCEPTION and ending.text.partition(":")[0] in _WRITTEN_WRONG
 
 
 def wound_ceiling(wound: Wound | None, epoch: Epoch, restored: Step | None) -> Ceiling | None:

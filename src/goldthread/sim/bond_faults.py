@@ -196,7 +196,7 @@ def decide_if_lost(place: Place) -> None:
 
 
 def end_bond(place: Place) -> None:
-    """A user ends a bond. It is tied again: soon, by who thinks better of it, or after a side has forgotten the other."""
+    """A user ends a bond, and ties it again: on second thoughts, or after a side has forgotten the other."""
     host, other = place.host, _partner(place)
     if other is not None:
         host.tell(f"the user ends the bond with {other.name}")

@@ -11,7 +11,7 @@ from goldthread.rules import orders
 from goldthread.rules.bond_orders import AdoptCopies, BondRecord
 from goldthread.rules.member import MemberView
 from goldthread.sim.checker import Checker
-from goldthread.sim.things import Program, Work
+from goldthread.sim.things import Program, Work, misspelt
 from goldthread.terms import Consent
 
 if TYPE_CHECKING:
@@ -43,19 +43,34 @@ def _epochs_elsewhere(place: Place) -> list[Epoch]:
 
 
 class Calm(Checker):
-    """No healthy program is ended, and no member taken over, without a cause outside the rules; nobody chatters."""
+    """No healthy program is ended, and no member taken over, without a cause outside the rules; nobody chatters, and
+    what can only end is not started again and again."""
 
     def __init__(self) -> None:
+        self._misspelt: dict[tuple[Host, MemberName], set[Epoch]] = {}
+        """The lives in a row, since its user ran it, that ended of how the program is written."""
         self._told: dict[tuple[Host, KeeperId], deque[Instant]] = {}
         """When something new was said lately, by whom and to whom."""
 
     def before_order(self, host: Host, order: Any) -> None:
-        if isinstance(order, orders.Persist) and isinstance(order.record, BondRecord):
-            self._look_at_news(host, order.record)
+        if isinstance(order, orders.Persist):
+            self._look_at_record(host, order.record)
+        if isinstance(order, orders.StartProgram) and len(self._misspelt.get((host, order.member), ())) > 1:
+            raise self.broken(f"{order.member} is started again, and it can only end: {misspelt().text}")
         if isinstance(order, orders.SignalProgram) and order.signal == _KILL:
             self._look_at_kill(host, order)
         elif isinstance(order, AdoptCopies):
             self._look_at_takeover(host, order)
+
+    def _look_at_record(self, host: Host, record: Any) -> None:
+        if isinstance(record, BondRecord):
+            self._look_at_news(host, record)
+        elif isinstance(record, orders.MemberRecord) and not record.deaths:
+            self._misspelt.pop((host, record.name), None)
+        elif isinstance(record, orders.LifeRecord) and record.ending == misspelt():
+            self._misspelt.setdefault((host, record.member), set()).add(record.epoch)
+        elif isinstance(record, orders.LifeRecord) and record.ending is not None:
+            self._misspelt.pop((host, record.member), None)
 
     def _look_at_news(self, host: Host, record: BondRecord) -> None:
         told = self._told.setdefault((host, record.partner), deque(maxlen=_NEWS_MOST))
@@ -214,7 +229,8 @@ class Heals(Checker):
                 raise self.broken(f"{place.name} is {phase.value}, and no program of it lives: {reason}")
         elif phase is Phase.LIMBO:
             spent = self._deaths.get(place.work, 0) + place.host.keeper_deaths > place.work.budget.restarts
-            if not (spent or place.name in self._lost or not place.can_start or "could not be started" in reason):
+            is_hopeless = place.work.is_miswritten or not place.can_start or "could not be started" in reason
+            if not (spent or place.name in self._lost or is_hopeless):
                 raise self.broken(f"{place.name} is in limbo, and its budget is not spent: {reason}")
         elif phase is Phase.DOWN:
             if view.supervised:

@@ -9,7 +9,7 @@ from goldthread.report import Ending, EndingKind
 from goldthread.rules import events
 from goldthread.rules.orders import Admit
 from goldthread.rules.rotation import choose_slot
-from goldthread.sim.things import COMMIT_BYTES, Program, Slot, Store, killed
+from goldthread.sim.things import COMMIT_BYTES, Program, Slot, Store, killed, misspelt
 
 if TYPE_CHECKING:
     from goldthread.sim.host import Host
@@ -40,6 +40,9 @@ class Labour:
 
     def ask_to_join(self, place: Place, program: Program) -> None:
         if not program.alive or program.epoch is not None:
+            return
+        if place.work.is_miswritten:
+            self.end_program(place, program, misspelt())
             return
         if self._host.is_keeper_up:
             self._host.meet(program)

@@ -32,6 +32,7 @@ _QUIET_SPAN: Final = seconds(40)
 _BONDED_SPAN: Final = seconds(30)
 """Where there are bonds, which give more to do, for faults and quiet alike."""
 _USER_LOOKS: Final = seconds(3)
+_MISWRITTEN_SHARE: Final = 0.02
 _KEEPERS: Final = (2,) * 14 + (3,) * 8 + (4, 4, 5, 8, 24)
 _NAMES: Final = ("walk", "tide", "moss", "fern", "dune", "reef")
 
@@ -98,7 +99,7 @@ def run_seed(
     """Run one seed to its end, or to the first broken promise."""
     random = Random(~seed)
     world = World(seed, _draw_policy(random, keepers), checkers(), machine, teller)
-    scenario = _Scenario(world, random, keepers, omitted)
+    scenario = _Scenario(world, random, Random(f"texts of {seed}"), keepers, omitted)
     try:
         scenario.run((FAULTS if keepers == 1 else _BONDED_FAULTS) if faults is None else faults)
         broken = ""
@@ -133,9 +134,11 @@ def _draw_policy(random: Random, keepers: int) -> Policy:
 class _Scenario:
     """Draws a world and lets it happen. What is omitted is drawn all the same, so that the rest stays as it was."""
 
-    def __init__(self, world: World, random: Random, keepers: int, omitted: Omitted) -> None:
+    def __init__(self, world: World, random: Random, texts: Random, keepers: int, omitted: Omitted) -> None:
         self._world = world
         self._random = random
+        self._texts = texts
+        """Draws how programs are written, apart from all else: the worlds of well-written ones stay as they were."""
         self._keepers = keepers
         self._omitted = omitted
         self._willing = Random(f"emergencies of {world.seed}")
@@ -205,6 +208,7 @@ class _Scenario:
         random = self._random
         for number in range(random.choice((1, 1, 2)) if len(hosts) == 1 else random.randint(1, len(hosts))):
             work = _draw_work(random, number)
+            work.is_miswritten = self._texts.random() < _MISWRITTEN_SHARE and not work.plain
             host = hosts[0] if len(hosts) == 1 else random.choice(hosts)
             is_taken = work.name in host.places
             self.drawn[1] += 1

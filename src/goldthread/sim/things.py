@@ -21,6 +21,7 @@ __all__ = [
     "Store",
     "Work",
     "killed",
+    "misspelt",
     "newest_whole",
 ]
 
@@ -32,7 +33,10 @@ GARBAGE: Final = -1
 class Work:
     """A member as the world knows it, wherever it runs: the truth that checkers compare with."""
 
-    __slots__ = ("asked_fresh", "asked_stop", "budget", "decided", "goal", "name", "number", "pace", "plain", "poison")
+    __slots__ = (
+        "asked_fresh", "asked_stop", "budget", "decided", "goal", "is_miswritten", "name", "number", "pace", "plain",
+        "poison",
+    )  # fmt: skip
 
     def __init__(self, name: MemberName, number: int, pace: Span) -> None:
         self.name = name
@@ -51,6 +55,8 @@ class Work:
         """A person decided where it goes on, with nothing but that word between two lives of it."""
         self.plain = False
         """The program knows nothing of goldthread."""
+        self.is_miswritten = False
+        """The program ends in each life before it joins, of a name that is not defined."""
 
     def token(self, commit: CommitId) -> int:
         """What each chunk of a commit holds: a number that no other commit has."""
@@ -132,6 +138,10 @@ Store = Slot | File
 
 def killed() -> Ending:
     return Ending(EndingKind.SIGNAL, "signal 9 (SIGKILL)", "", -9, "signal 9")
+
+
+def misspelt() -> Ending:
+    return Ending(EndingKind.EXCEPTION, "NameError: name 'stepp' is not defined", "", 1, "NameError")
 
 
 def newest_whole(stores: Iterable[Store]) -> CommitId | None:
