@@ -17,11 +17,11 @@ from stage import STEPS, WALK, Stage, run_python, undisturbed
 from goldthread import local
 from goldthread.cli.keeper import keeper
 from goldthread.cli.status import status
-from goldthread.errors import KeeperSilent, KeeperUnreachable, OtherVersion, UsageError
+from goldthread.errors import KeeperSilent, KeeperUnreachable, NoRoom, OtherVersion, UsageError
 from goldthread.local import Home, connect, reach_keeper
 from goldthread.report import Phase
 from goldthread.wire.codec import encode
-from goldthread.wire.messages import Hello
+from goldthread.wire.messages import ForgetRequest, Hello
 
 
 def succeeds(done: subprocess.CompletedProcess[str]) -> str:
@@ -78,6 +78,22 @@ def test_disk_full_pauses_deposits_and_the_program_goes_on(stage: Stage, monkeyp
     assert stage.end.read_text() == undisturbed(STEPS)
     assert member.slot_bytes > 0 and member.sealed is not None
     assert any("free" in alarm.text for alarm in member.alarms)
+
+
+def test_a_keeper_does_not_end_with_what_a_full_disk_did_not_take(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in its memory alone would go with it: it says so, and goes on."""
+    monkeypatch.setenv("GOLDTHREAD_VAULT_FREE_BYTES", "1000TB")
+    stage.run(STEPS)
+    stage.until(lambda member: member.phase is Phase.ENDED and bool(member.alarms), "an end with an alarm")
+    pid = stage.report().pid
+    refused = CliRunner().invoke(keeper, ["stop"])
+    assert isinstance(refused.exception, NoRoom)
+    assert f"step {STEPS} of life 1 of walk" in str(refused.exception) and "disk" in refused.exception.hint
+    assert stage.report().pid == pid
+    stage.ask(ForgetRequest(WALK))
+    assert CliRunner().invoke(keeper, ["stop"]).exit_code == 0
 
 
 def test_second_program_of_one_name_is_refused(home: Home) -> None:

@@ -310,6 +310,35 @@ def test_a_keeper_ends_also_when_the_vault_is_full() -> None:
     assert len(talk.got(orders.StopKeeper)) == 1
 
 
+def test_a_keeper_that_is_asked_to_end_keeps_what_the_vault_does_not_take() -> None:
+    """It would be lost with its memory. Once the vault has it, or nobody wants it any more, the keeper ends."""
+    talk = Talk()
+    talk.first_life(2)
+    ticket = talk.ticket()
+    talk.tell(events.KeeperStopAsked(ticket, True, False))
+    talk.end(1)
+    talk.list(copy_of(1, 2))
+    talk.tell(events.DepositFailed(WALK, commit(1, 2), "full"))
+    refused = talk.one(orders.Refuse)
+    assert (refused.ticket, refused.error) == (ticket, "NoRoom")
+    assert "in its memory alone is step 2 of life 1 of walk" in refused.text
+    assert talk.got(orders.StopKeeper) == []
+    talk.tell(events.KeeperStopAsked(talk.ticket(), True, False))
+    talk.tell(events.CommitDeposited(WALK, commit(1, 2), 1000))
+    assert len(talk.got(orders.StopKeeper)) == 1
+
+
+def test_a_keeper_that_goes_on_starts_lives_again() -> None:
+    talk = Talk()
+    talk.first_life(2)
+    talk.tell(events.KeeperStopAsked(talk.ticket(), True, False))
+    talk.end(1)
+    talk.list(copy_of(1, 2))
+    talk.tell(events.DepositFailed(WALK, commit(1, 2), "full"))
+    talk.run()
+    assert talk.one(orders.StartProgram).epoch == 2
+
+
 def test_a_keeper_that_stops_its_members_waits_for_them() -> None:
     talk = Talk()
     talk.first_life(2)

@@ -202,6 +202,33 @@ def test_a_damaged_commit_is_passed_over_and_said() -> None:
     assert talk.one(orders.Alarm).level == AlarmLevel.WARNING
 
 
+def test_what_a_life_lost_is_told_again_once_its_newest_commit_is_not_to_be_had() -> None:
+    """It had sealed step 3, and so had lost nothing, as far as was known when it ended."""
+    talk = Talk()
+    talk.first_life(3)
+    talk.end(1)
+    assert [life.lost for life in talk.lives if life.epoch == 1][-1] == "nothing: step 3 was sealed"
+    talk.list(copy_of(1, 2), copy_of(1, 3))
+    talk.join(102, 2)
+    talk.check(copy_of(1, 3), whole=False)
+    talk.check(copy_of(1, 2))
+    lost = [life.lost for life in talk.lives if life.epoch == 1][-1]
+    assert lost == "the work since step 2: step 3 of life 1 in memory is damaged (1 of 8 chunks)"
+    assert talk.one(orders.Admit).previous == [life for life in talk.lives if life.epoch == 1][-1]
+
+
+def test_a_commit_that_cannot_be_mended_counts_no_more_while_its_life_goes_on() -> None:
+    """Its user is told of the newest that is whole; the next one counts again."""
+    talk = Talk()
+    talk.first_life(3)
+    talk.check(copy_of(1, 3), whole=False)
+    talk.tell(CopyMended(WALK, commit(1, 3), False, (), "chunk 2 is whole nowhere"))
+    talk.list(copy_of(1, 2), copy_of(1, 3))
+    assert talk.view.sealed == copy_of(1, 2)
+    talk.seal(1, 4)
+    assert talk.view.sealed == copy_of(1, 4)
+
+
 def test_a_commit_that_is_gone_is_named() -> None:
     talk = Talk()
     talk.first_life(3)

@@ -36,7 +36,7 @@ def start() -> int:
 @keeper.command(epilog="Example: goldthread keeper stop --stop-members")
 @click.option("--stop-members", is_flag=True, help="Stop running programs first, each with its newest commit kept.")
 def stop(stop_members: bool) -> int:
-    """Stop the keeper. Newest commits go to the vault first."""
+    """Stop the keeper. Newest commits go to the vault first; where that cannot be, the keeper goes on and says why."""
     try:
         channel = connect(Home.default(), "command")
     except KeeperSilent:

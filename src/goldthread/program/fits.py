@@ -222,7 +222,8 @@ def _fit_stateful(pourer: Pourer, node: Node, current: Any, place: str) -> Any:
         try:
             current.load_state_dict(value)
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
-            raise DoesNotFit(f"{place}: {class_path(type(current))} refuses its state: {error}", hint=_HINT) from error
+            text = f"{place}: {class_path(type(current))} refuses its state: {error}; the rest is restored already"
+            raise DoesNotFit(text, hint=_HINT) from error
 
     pourer.noted.append(load)
     return current

@@ -158,7 +158,8 @@ class Life:
         as a field that a class lost. Without `initial` the state is built anew. With `map`
         new arrays are mapped, not copied: quick to have, read and copied page by page when first used.
 
-        Raises `DoesNotFit` where shapes, dtypes or classes differ (`initial` is then unchanged), `CommitDamaged` where
+        Raises `DoesNotFit` where shapes, dtypes or classes differ (`initial` is then unchanged, but where an object's
+        own `load_state_dict` refuses: that comes last, and the error says so), `CommitDamaged` where
         bytes changed since the keeper checked them (`initial` is then undefined: end the program).
         """
         self._refuse_if_foreign()

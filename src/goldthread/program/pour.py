@@ -47,7 +47,8 @@ def pour(image: memoryview, initial: object, *, map: bool, pickle: bool, generat
     have been just now, must be mapped privately (`Slot(..., private=True)`), and must not be written by others any
     more. With `generators` the global generators are set to what was stored beside the state.
 
-    Raises `DoesNotFit` before anything of `initial` is changed, and `CommitDamaged`, which says whether some of it is.
+    Raises `DoesNotFit` before anything of `initial` is changed, but where an object's own `load_state_dict` refuses,
+    which comes last and says so; and `CommitDamaged`, which says whether some of it is changed.
     """
     header = read_header(image)
     if header is None:

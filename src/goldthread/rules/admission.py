@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from goldthread.names import CommitId
 from goldthread.report import AlarmLevel, Ending, EndingKind, Phase
 from goldthread.rules import beginnings, deaths, events, orders, returns, stops
@@ -119,10 +121,21 @@ def _admit(member: Member, choice: Choice, ticket: int, pid: int) -> None:
     member.persist_life("imports", pid=pid, restored=copy, restored_reason=reason)
     if choice.damage or choice.is_lost():
         member.alarm(AlarmLevel.WARNING, reason)
+        _tell_previous(member, choice)
     until = member.fence.told_until = member.fence.until(member.record)
     member.out.append(orders.Admit(ticket, name, epoch, copy, reason, member.previous, until))
     if copy is not None:
         member.out.append(orders.FreeSlots(name, epoch, slots_to_keep(choice.copies, copy.commit)))
+
+
+def _tell_previous(member: Member, choice: Choice) -> None:
+    """The life before had lost nothing when it ended; now it is known that its newest commit is not to be had."""
+    previous, copy, known = member.previous, choice.trying, choice.known
+    if previous is None or copy is None or known is None or known <= copy.commit or known.epoch != previous.epoch:
+        return
+    lost = f"the work since step {copy.commit.step}: {choice.remark()}"
+    member.previous = msgspec.structs.replace(previous, lost=lost)
+    member.out.append(orders.Persist(member.previous))
 
 
 def _restore_reason(member: Member, choice: Choice) -> str:

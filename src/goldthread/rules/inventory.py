@@ -43,12 +43,19 @@ def _take_inventory(member: Member, copies: tuple[Copy, ...]) -> None:
     sealed = [copy for copy in copies if copy.level is Level.SEALED]
     deposits = frozenset(copy.commit for copy in copies if copy.level is Level.DEPOSITED)
     member.vault = deposits
-    if member.record.phase in AT_REST and any(copy.commit in member.unmendable for copy in sealed):
-        sealed = [copy for copy in sealed if copy.commit not in member.unmendable]
+    whole = [copy for copy in sealed if copy.commit not in member.unmendable]
+    if member.record.phase in AT_REST and whole != sealed:
+        sealed = whole
         kept = tuple(copy.commit for copy in sealed)
         member.out.append(orders.FreeSlots(member.record.name, Epoch(member.record.epoch + 1), kept))
-    best = max(sealed, key=lambda copy: copy.commit, default=None)
-    if not member.is_alive or member.sealed is None or member.sealed.commit.epoch < member.record.epoch:
+    best = max(whole, key=lambda copy: copy.commit, default=None)
+    is_counted = member.sealed is not None and member.sealed.commit not in member.unmendable
+    if (
+        not member.is_alive
+        or member.sealed is None
+        or member.sealed.commit.epoch < member.record.epoch
+        or not is_counted
+    ):
         is_same = best is not None and member.sealed is not None and best.commit == member.sealed.commit
         member.sealed, member.sealed_at = best, member.sealed_at if is_same else None
     newest = max((copy.commit for copy in sealed), default=None)

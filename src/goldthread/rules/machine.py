@@ -327,6 +327,10 @@ class Machine:
                 return
         if not all(member.is_settled for member in members):
             return
+        exposed = [member for member in members if member.is_deposit_wanted()]
+        if exposed and not self._leaves_members:
+            self._go_on(exposed, orders)
+            return
         for member in members:
             wishes.dismiss(member)
             self._collect(member, orders)
@@ -335,3 +339,13 @@ class Machine:
         orders += [Accept(ticket, text) for ticket in self._stopping]
         orders.append(StopKeeper())
         self._stopping = []
+
+    def _go_on(self, exposed: list[Member], orders: list[Order]) -> None:
+        """The keeper does not end for those who asked: its memory has what the vault does not take."""
+        held = ", ".join(f"{member.sealed.commit} of {member.record.name}" for member in exposed if member.sealed)
+        text = f"the keeper goes on: in its memory alone is {held}, which could not be taken to the vault"
+        hint = "make room on the disk (goldthread doctor) and try again; goldthread forget gives a member up"
+        orders += [Refuse(ticket, "NoRoom", text, hint) for ticket in self._stopping]
+        self._stopping = []
+        for member in self._members.values():
+            member.closing = False
