@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 import subprocess
 import sys
 from collections import deque
@@ -37,9 +38,13 @@ from goldthread.wire.messages import PROTOCOL, FromKeeper, Hello, Refused
 __all__ = ["Channel", "Home", "Wire", "connect", "door_address", "keeper_starting", "reach_keeper", "start_keeper"]
 
 _START_SECONDS: Final = 20.0
+_LOOK_SECONDS: Final = 1.0
+"""After so much silence of a keeper it is looked at whether it is stopped."""
 _ADDRESS_BYTES_MOST: Final = 100
 _DESCRIPTORS_MOST: Final = 64
 _PIECE_BYTES: Final = 1 << 16
+_PEER: Final = struct.Struct("3i")
+"""The process, the user and the group on the other side of a Unix socket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +225,11 @@ class Channel:
     def fileno(self) -> int:
         return self._wire.stream.fileno()
 
+    def peer(self) -> int:
+        """The process on the other side."""
+        pid: int = _PEER.unpack(self._wire.stream.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))[0]
+        return pid
+
     def close(self) -> None:
         self._wire.close()
 
@@ -262,13 +272,7 @@ def connect(home: Home, role: str) -> Channel:
             os.close(folder)
     channel = Channel(stream)
     try:
-        answer, _ = channel.ask(Hello(PROTOCOL, VERSION, role), timeout=_START_SECONDS)
-    except TimeoutError:
-        channel.close()
-        raise KeeperSilent(
-            f"the keeper in {home.path} lives and does not answer",
-            hint="programs go on; it may be stopped (kill -CONT wakes it) or the host very busy; see its keeper.log",
-        ) from None
+        answer = _greet(channel, home, role)
     except BaseException:
         channel.close()
         raise
@@ -279,6 +283,38 @@ def connect(home: Home, role: str) -> Channel:
             hint="end it with the version that started it (goldthread keeper stop), then try again",
         )
     return channel
+
+
+def _greet(channel: Channel, home: Home, role: str) -> Any:
+    """What the keeper answers to a greeting. Whoever asks at a terminal need not wait for one that is stopped."""
+    channel.send(Hello(PROTOCOL, VERSION, role))
+    try:
+        answer, _ = channel.receive(min(_LOOK_SECONDS, _START_SECONDS))
+    except TimeoutError:
+        pid = channel.peer()
+        if role == "command" and _is_stopped(pid):
+            raise KeeperSilent(
+                f"the keeper in {home.path} (process {pid}) is stopped",
+                hint=f"programs go on; kill -CONT {pid} wakes it",
+            ) from None
+        try:
+            answer, _ = channel.receive(_START_SECONDS)
+        except TimeoutError:
+            hint = (
+                f"programs go on; the host may be very busy, or the keeper (process {pid}) be stopped; see {home.log}"
+            )
+            raise KeeperSilent(f"the keeper in {home.path} lives and does not answer", hint=hint) from None
+    if isinstance(answer, Refused):
+        raise error_of(answer)
+    return answer
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether a process stands still at a signal's or a tracer's word."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "Tt"
+    except OSError:
+        return False
 
 
 def keeper_starting(home: Home) -> subprocess.Popen[bytes]:

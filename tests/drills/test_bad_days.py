@@ -443,16 +443,19 @@ def test_home_on_a_full_disk(stage: Stage) -> None:
 
 
 def test_a_stopped_keeper_is_not_taken_for_none(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One lives and is silent: nobody is told that none runs, and no other is started."""
+    """One lives and is silent: nobody is told that none runs, and no other is started. Who asks at a terminal is told
+    that it is stopped; a program waits for it as long as for a busy one."""
     pid = stage.report().pid
     monkeypatch.setattr(local, "_START_SECONDS", 0.2)
     os.kill(pid, signal.SIGSTOP)
-    with pytest.raises(KeeperSilent):
+    with pytest.raises(KeeperSilent, match=f"process {pid}.* is stopped"):
         connect(stage.home, "command")
-    with pytest.raises(KeeperSilent):
+    with pytest.raises(KeeperSilent, match="is stopped"):
         reach_keeper(stage.home, "command")
+    with pytest.raises(KeeperSilent, match="lives and does not answer"):
+        connect(stage.home, "program")
     said = CliRunner().invoke(status)
-    assert "lives and does not answer" in said.output and "no keeper runs" not in said.output
+    assert f"(process {pid}) is stopped" in said.output and "no keeper runs" not in said.output
     assert isinstance(CliRunner().invoke(keeper, ["stop"]).exception, KeeperSilent)
     os.kill(pid, signal.SIGCONT)
     monkeypatch.undo()
