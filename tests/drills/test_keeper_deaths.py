@@ -18,7 +18,7 @@ from goldthread.errors import KeeperUnreachable
 from goldthread.keeper.cgroup import LifeGroup
 from goldthread.local import Home, connect, start_keeper
 from goldthread.policy import Budget
-from goldthread.report import EndingKind, Phase
+from goldthread.report import EndingKind, Phase, Vitals
 from goldthread.wire import messages
 
 
@@ -37,6 +37,23 @@ def test_keeper_killed_while_the_program_runs(stage: Stage) -> None:
     lives = stage.lives()
     assert len(lives) == 2 and lives[1].restored is not None and lives[1].restored.step == lives[0].reached
     assert lives[1].restored_from == "sealed"
+
+
+def test_ages_are_not_those_of_the_keeper(stage: Stage) -> None:
+    """How old the newest commit and the last beat are is known to a keeper that came after both."""
+    stage.hold_at(10)
+    stage.run(STEPS)
+    stage.until_step(10)
+    stage.kill(signal.SIGSTOP)
+    before = stage.until(lambda member: member.vitals is Vitals.SLOW, "silence")
+    stage.kill_keeper()
+    after = stage.until(lambda member: member.phase is Phase.RUNNING and member.sealed is not None, "its return")
+    assert before.sealed is not None and after.sealed is not None
+    assert after.sealed.commit == before.sealed.commit
+    assert (after.sealed.age or 0) > (before.sealed.age or 0) > 0
+    assert (after.beat_age or 0) > (before.beat_age or 0) > 0
+    stage.kill(signal.SIGCONT)
+    assert stage.end_digest() == undisturbed(STEPS)
 
 
 def test_keeper_and_program_killed_together(stage: Stage) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from talk import FINISHED, KILLED, RAISED, WALK, Talk, commit, copy_of
 
-from goldthread.names import Epoch, Level, MemberName, Step
+from goldthread.names import Epoch, Level, MemberName, Step, milliseconds
 from goldthread.policy import Budget, Policy
 from goldthread.report import AlarmLevel, Ending, EndingKind, Phase, Vitals
 from goldthread.rules import events, orders
@@ -227,6 +227,17 @@ def test_a_commit_that_cannot_be_mended_counts_no_more_while_its_life_goes_on() 
     assert talk.view.sealed == copy_of(1, 2)
     talk.seal(1, 4)
     assert talk.view.sealed == copy_of(1, 4)
+
+
+def test_what_is_seen_late_is_as_old_as_it_is() -> None:
+    """A new keeper sees commits and beats that were made before it came."""
+    talk = Talk()
+    talk.first_life(1)
+    at = talk.now
+    talk.ticks(5)
+    talk.tell(events.CommitSealed(WALK, commit(1, 2), 1000, at))
+    talk.tell(events.ProgramBeat(WALK, Epoch(1), 2, milliseconds(100), Step(2), at, 0, at))
+    assert (talk.view.sealed_at, talk.view.beat_at) == (at, at)
 
 
 def test_a_commit_that_is_gone_is_named() -> None:

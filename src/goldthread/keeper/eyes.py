@@ -8,6 +8,7 @@ from typing import Final
 from goldthread.keeper.cause import OomEvidence, classify
 from goldthread.keeper.cgroup import vmstat_oom_kills
 from goldthread.keeper.keeper import Keeper
+from goldthread.keeper.loop import now
 from goldthread.keeper.ward import Ward
 from goldthread.names import Epoch, Instant, Span, Step
 from goldthread.report import Phase
@@ -110,7 +111,8 @@ class Eyes:
         if pulse.sequence and (before is None or before.sequence != pulse.sequence):
             newest = self._keeper.shelf.newest(ward.member, ward.epoch)
             if newest is not None:
-                self._keeper.tell(events.CommitSealed(ward.member, newest.commit, newest.image_bytes))
+                at = _moment(pulse.sealed_at)
+                self._keeper.tell(events.CommitSealed(ward.member, newest.commit, newest.image_bytes, at))
         if before is None or (before.beats, before.unsealed) != (pulse.beats, pulse.unsealed):
             self._keeper.tell(
                 events.ProgramBeat(
@@ -121,8 +123,14 @@ class Eyes:
                     Step(pulse.step),
                     Instant(pulse.first_beat_at) or None,
                     pulse.unsealed,
+                    _moment(pulse.beat_at),
                 )
             )
+
+
+def _moment(told: int) -> Instant | None:
+    """A moment by the program's word, which a keeper that came later did not see: not after now."""
+    return Instant(min(told, now())) if told else None
 
 
 def _held_of(view: MemberView) -> Step | None:

@@ -29,7 +29,10 @@ class Heart:
         self._pulse.beat_at = now()
 
     def beat(self, step: Step | None = None) -> None:
-        pulse, moment = self._pulse, now()
+        self._beat(step, now())
+
+    def _beat(self, step: Step | None, moment: Instant) -> None:
+        pulse = self._pulse
         if pulse.beats == 0:
             pulse.first_beat_at = moment
         if pulse.beat_at:
@@ -42,9 +45,11 @@ class Heart:
 
     def seal(self, commit: CommitId) -> None:
         """A commit is sealed: that is a beat as well."""
+        moment = now()
         self._pulse.sequence = commit.sequence
+        self._pulse.sealed_at = moment
         self._pulse.unsealed = 0
-        self.beat(commit.step)
+        self._beat(commit.step, moment)
 
     def pass_unsealed(self, step: Step) -> int:
         """A commit went by unsealed; how many have in a row."""

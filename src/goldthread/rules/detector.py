@@ -49,7 +49,7 @@ class Detector:
         observed = awake - self.heard_awake
         explained = beat.gap if self.gap == 0 else min(beat.gap, observed)
         self.heard_awake = awake
-        self.beat_at = now
+        self.beat_at = beat.at or now
         self.step = beat.step
         self.unsealed = beat.unsealed
         if beat.first_beat_at is not None:

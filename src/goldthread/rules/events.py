@@ -122,6 +122,8 @@ class ProgramBeat(msgspec.Struct, frozen=True, tag=True):
     """When the first beat after `restore` was made."""
     unsealed: int
     """Commits that went by unsealed in a row."""
+    at: Instant | None = None
+    """When the newest beat was made; None: just now."""
 
 
 class CommitSealed(msgspec.Struct, frozen=True, tag=True):
@@ -130,6 +132,8 @@ class CommitSealed(msgspec.Struct, frozen=True, tag=True):
     member: MemberName
     commit: CommitId
     bytes: int
+    at: Instant | None = None
+    """When it was sealed; None: just now."""
 
 
 class CopiesListed(msgspec.Struct, frozen=True, tag=True):

@@ -51,7 +51,7 @@ def on_sealed(member: Member, event: events.CommitSealed) -> None:
         have_joined(member)
     is_first = record.newest is None or record.newest.epoch < commit.epoch
     member.record = msgspec.structs.replace(member.record, newest=commit)
-    member.sealed, member.sealed_at = Copy(commit, Level.SEALED, event.bytes), member.now
+    member.sealed, member.sealed_at = Copy(commit, Level.SEALED, event.bytes), event.at or member.now
     if is_first:
         member.out.append(orders.Persist(member.record))
     if commit.sequence >= 2 and not member.freed:

@@ -55,9 +55,11 @@ class Pulse(msgspec.Struct):
     """Commits that went by unsealed in a row, because no slot could be had."""
     gap: int = 0
     """The longest time between two beats of this life so far, nanoseconds."""
+    sealed_at: int = 0
+    """Instant at which the newest commit was sealed; 0 before the first."""
 
 
-_LAYOUT: Final = struct.Struct("<7Q")
+_LAYOUT: Final = struct.Struct("<8Q")
 
 
 def read_pulse(page: memoryview) -> Pulse:
@@ -75,6 +77,7 @@ def write_pulse(page: memoryview, pulse: Pulse) -> None:
         pulse.sequence,
         pulse.unsealed,
         pulse.gap,
+        pulse.sealed_at,
     )
 
 
