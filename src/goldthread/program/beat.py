@@ -6,7 +6,7 @@ import os
 from mmap import mmap
 
 from goldthread.clock import now
-from goldthread.names import CommitId, Step
+from goldthread.names import CommitId, Instant, Step
 from goldthread.wire.pulse import PULSE_BYTES, Pulse, read_deposited, read_held, word_of_voucher, write_pulse
 
 __all__ = ["Heart"]
