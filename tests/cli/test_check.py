@@ -54,6 +54,7 @@ def test_a_program_that_goes_on_otherwise_is_told_where_and_why(
     [
         ("print('no member')", "the program ended without a commit"),
         ("raise ValueError('x is negative')", "ValueError: x is negative"),
+        (EXACT.replace("walk", "stroll"), "walk ended without a commit: the program joins as stroll"),
     ],
 )
 def test_a_program_that_cannot_be_compared_is_refused(shell: Shell, program: str, error: str) -> None:

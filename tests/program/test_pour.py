@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import random
 from collections import Counter, OrderedDict, deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -306,10 +307,19 @@ def test_global_generators_travel_with_the_commit(put_back: bool) -> None:
         put_back_generators(before)
 
 
+@pytest.fixture(params=["cpu", "cuda"])
+def torch(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """torch, with this device for whatever is made."""
+    module = pytest.importorskip("torch", reason="install torch, or run make test-torch")
+    if request.param == "cuda" and not module.cuda.is_available():
+        pytest.skip("torch sees no CUDA device here")
+    with module.device(request.param):
+        yield module
+
+
 @pytest.mark.torch
-def test_torch_tensors_come_back_exactly_and_in_place() -> None:
-    """Types, gradients' flags, parameters; modules and optimizers are loaded."""
-    torch = pytest.importorskip("torch")
+def test_torch_tensors_come_back_exactly_and_in_place(torch: Any) -> None:
+    """Types, gradients' flags, parameters, devices; modules and optimizers are loaded."""
     tensors = [
         torch.arange(6, dtype=torch.bfloat16).reshape(2, 3),
         torch.ones(3, requires_grad=True),
@@ -322,8 +332,8 @@ def test_torch_tensors_come_back_exactly_and_in_place() -> None:
     ]
     back = poured(tensors, None).state
     for mine, its in zip(tensors, back, strict=True):
-        assert (mine.dtype, mine.shape, mine.requires_grad, type(mine)) == (
-            its.dtype, its.shape, its.requires_grad, type(its),
+        assert (mine.dtype, mine.shape, mine.device, mine.requires_grad, type(mine)) == (
+            its.dtype, its.shape, its.device, its.requires_grad, type(its),
         )  # fmt: skip
         assert torch.equal(mine, its)
     given = torch.zeros(2, 3, dtype=torch.bfloat16)
@@ -334,9 +344,20 @@ def test_torch_tensors_come_back_exactly_and_in_place() -> None:
 
 
 @pytest.mark.torch
-def test_a_torch_training_goes_on_exactly() -> None:
-    """A module and its optimizer, restored into fresh ones, take the same next step."""
+def test_a_default_device_of_the_program_is_not_that_of_the_commit() -> None:
+    """Tensors come back on the device that they were on, whatever is made new by default."""
     torch = pytest.importorskip("torch")
+    tensors = [torch.arange(6.0), torch.zeros(0, 3), torch.nn.Parameter(torch.ones(2))]
+    image = image_of(tensors)
+    with torch.device("meta"):
+        back = read(image, map=False, pickle=False)
+    assert [tensor.device.type for tensor in back] == ["cpu"] * len(tensors)
+    assert all(map(torch.equal, tensors, back))
+
+
+@pytest.mark.torch
+def test_a_torch_training_goes_on_exactly(torch: Any) -> None:
+    """A module and its optimizer, restored into fresh ones, take the same next step."""
 
     def fresh() -> dict[str, Any]:
         model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Dropout(), torch.nn.Linear(8, 1))

@@ -103,13 +103,21 @@ def _image_at(
     try:
         commit, descriptor = stage.newest()
     except NothingToRestore as error:
-        raise UsageError(
-            "the program ended without a commit", hint="it must join, and commit(state) in its loop"
-        ) from error
+        raise _no_commit(stage) from error
     try:
         yield commit, descriptor
     finally:
         os.close(descriptor)
+
+
+def _no_commit(stage: Stage) -> UsageError:
+    for other in stage.keeper_report().members:
+        if other.name != stage.member:
+            return UsageError(
+                f"{stage.member} ended without a commit: the program joins as {other.name}",
+                hint=f"goldthread check --name {other.name} -- ...",
+            )
+    return UsageError("the program ended without a commit", hint="it must join, and commit(state) in its loop")
 
 
 def _refuse_unless_killed(killed: Stage, commit: CommitId, other: CommitId) -> int:

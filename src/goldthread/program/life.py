@@ -99,7 +99,8 @@ def join(name: str | None = None, *, fresh: bool = False, pickle: bool = False, 
     given = os.environ.get("GOLDTHREAD_MEMBER", member)
     if given != member:
         _tell(
-            f"this program runs as {given} and joins as {member}: the state is kept for {member}, restarts for {given}"
+            f"this program runs as {given} and joins as {member}: the state is kept for {member}, restarts for {given};"
+            f" goldthread run --name {member} makes one of the two"
         )
     return life
 

@@ -305,7 +305,7 @@ def _tensor(rebuilder: Rebuilder, node: Node, place: str) -> Any:
     torch = _loaded("torch", place)
     dtype, shape, device, requires_grad, kind = node.details[:5]
     if device.startswith("cpu") and not rebuilder.map:
-        tensor = torch.empty(shape, dtype=getattr(torch, dtype))
+        tensor = torch.empty(shape, dtype=getattr(torch, dtype), device="cpu")
         fill_tensor(rebuilder, tensor, node, place)
     else:
         tensor = tensor_view(rebuilder, node, place)
@@ -333,7 +333,7 @@ def tensor_view(rebuilder: Rebuilder, node: Node, place: str) -> Any:
     dtype, shape = getattr(torch, node.details[0]), node.details[1]
     raw = rebuilder.raw(node, place)
     if len(raw) == 0:
-        return torch.empty(shape, dtype=dtype)
+        return torch.empty(shape, dtype=dtype, device="cpu")
     source = np.frombuffer(raw, np.uint8)
     if not source.flags.writeable:
         source = source.copy()
