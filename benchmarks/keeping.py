@@ -39,7 +39,7 @@ Facts = dict[str, float]
 PROGRAM = """
 import sys, time
 began = time.monotonic_ns()
-import numpy, goldthread, goldthread.program.life
+import numpy, goldthread, goldthread.program.joining
 print("imported", time.monotonic_ns(), flush=True)
 if sys.argv[1] == "imports":
     sys.exit()

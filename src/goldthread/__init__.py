@@ -30,7 +30,8 @@ if TYPE_CHECKING:
         UsageError,
     )
     from goldthread.names import CommitId
-    from goldthread.program.life import Life, RestoreWarning, Safe, UnsealedWarning, join
+    from goldthread.program.joining import join
+    from goldthread.program.life import Life, RestoreWarning, Safe, UnsealedWarning
     from goldthread.report import Ending, EndingKind
 
 __version__: str
@@ -68,7 +69,7 @@ _PLACES = {
     "RestoreWarning": "program.life",
     "Safe": "program.life",
     "UnsealedWarning": "program.life",
-    "join": "program.life",
+    "join": "program.joining",
 }
 """Where the public names are made; the errors are not named here."""
 

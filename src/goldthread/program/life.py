@@ -1,4 +1,4 @@
-"""A member's life as its program sees it: join, restore, commit, beat.
+"""A member's life as its program sees it: restore, commit, beat.
 
 A commit is sealed by the program alone, in a slot that it has; the keeper learns of it from the pulse. So what a
 program asks its keeper for is rare: to be admitted, a slot now and then, a deposit when it waits for one. Whatever
@@ -10,17 +10,16 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import threading
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, TypeVar, cast, overload
+from typing import Any, Final, Literal, TypeVar, overload
 
 from goldthread.errors import KeeperError, KeeperUnreachable, PartnerUnreachable, UsageError
-from goldthread.local import Home, reach_keeper
-from goldthread.names import CommitId, Epoch, MemberName, Step, member_name
+from goldthread.local import Home
+from goldthread.names import CommitId, MemberName, Step
 from goldthread.program.beat import Heart
 from goldthread.program.farewell import Farewell, is_peaceful
 from goldthread.program.link import Link
@@ -33,13 +32,12 @@ from goldthread.wire.messages import (
     DepositRequest,
     HoldRequest,
     Joined,
-    JoinRequest,
     LeaveNote,
     RestoredNote,
     SlotRequest,
 )
 
-__all__ = ["Life", "RestoreWarning", "Safe", "UnsealedWarning", "join"]
+__all__ = ["Life", "RestoreWarning", "Safe", "UnsealedWarning"]
 
 S = TypeVar("S")
 
@@ -70,39 +68,6 @@ class Safe:
     """In the vault, against the end of all memory."""
     unsealed: int
     """Commits that went by unsealed in a row; 0 when all is well."""
-
-
-def join(name: str | None = None, *, fresh: bool = False, pickle: bool = False, generators: bool = True) -> Life:
-    """Become the next life of a member, and start this host's keeper if there is none.
-
-    `name` defaults to the one that `goldthread run` gave, else to the script's. With `fresh` the member starts over:
-    commits of earlier lives are not used any more. With `pickle` leaves that cannot be stored otherwise are pickled,
-    and restoring them runs the code that the pickle names. With `generators` the states of the global generators
-    (`random`, NumPy's, torch's) travel with every commit and are put back by `restore`.
-
-    Raises `MemberTaken` where a living process has this name, `NothingToRestore` where commits should be there and
-    none is whole, `KeeperUnreachable` where no keeper can be started, `UsageError` for a name that cannot be one.
-    """
-    member = _name_of(name)
-    home = Home.default()
-    supervised = os.environ.get("GOLDTHREAD_MEMBER") == member
-    epoch = Epoch(int(os.environ.get("GOLDTHREAD_EPOCH", "0"))) if supervised else None
-    channel = reach_keeper(home, "program")
-    try:
-        answer, descriptors = channel.ask(JoinRequest(member, os.getpid(), epoch, fresh))
-    except BaseException:
-        channel.close()
-        raise
-    life = Life(member, home, cast(Joined, answer), descriptors, pickle=pickle, generators=generators)
-    life._connect(channel)
-    _tell(life.reason)
-    given = os.environ.get("GOLDTHREAD_MEMBER", member)
-    if given != member:
-        _tell(
-            f"this program runs as {given} and joins as {member}: the state is kept for {member}, restarts for {given};"
-            f" goldthread run --name {member} makes one of the two"
-        )
-    return life
 
 
 class Life:
@@ -365,23 +330,6 @@ class Life:
         self._leave(peaceful=not self._farewell.raised)
 
 
-def _name_of(name: str | None) -> MemberName:
-    if name is not None:
-        return member_name(name)
-    given = os.environ.get("GOLDTHREAD_MEMBER")
-    if given:
-        return member_name(given)
-    main = sys.modules.get("__main__")
-    spec = getattr(main, "__spec__", None)
-    if spec is not None:
-        parts = spec.name.removesuffix(".__main__").split(".")
-        return member_name(parts[-1])
-    file = getattr(main, "__file__", None)
-    if not file:
-        raise UsageError("this program has no script to be named after", hint='name it: goldthread.join("walk")')
-    return member_name(Path(file).stem)
-
-
 def _step_from_environment(variable: str) -> Step | None:
     text = os.environ.get(variable)
     return Step(int(text)) if text else None
@@ -396,7 +344,3 @@ def _warn_of_differences(unknown: tuple[str, ...], dropped: tuple[str, ...]) -> 
             RestoreWarning,
             stacklevel=3,
         )
-
-
-def _tell(sentence: str) -> None:
-    sys.stderr.write(f"goldthread: {sentence}\n")

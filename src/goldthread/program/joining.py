@@ -1,0 +1,70 @@
+"""Joining: a process becomes the next life of a member."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import cast
+
+from goldthread.errors import UsageError
+from goldthread.local import Home, reach_keeper
+from goldthread.names import Epoch, MemberName, member_name
+from goldthread.program.life import Life
+from goldthread.wire.messages import Joined, JoinRequest
+
+__all__ = ["join"]
+
+
+def join(name: str | None = None, *, fresh: bool = False, pickle: bool = False, generators: bool = True) -> Life:
+    """Become the next life of a member, and start this host's keeper if there is none.
+
+    `name` defaults to the one that `goldthread run` gave, else to the script's. With `fresh` the member starts over:
+    commits of earlier lives are not used any more. With `pickle` leaves that cannot be stored otherwise are pickled,
+    and restoring them runs the code that the pickle names. With `generators` the states of the global generators
+    (`random`, NumPy's, torch's) travel with every commit and are put back by `restore`.
+
+    Raises `MemberTaken` where a living process has this name, `NothingToRestore` where commits should be there and
+    none is whole, `KeeperUnreachable` where no keeper can be started, `UsageError` for a name that cannot be one.
+    """
+    member = _name_of(name)
+    home = Home.default()
+    supervised = os.environ.get("GOLDTHREAD_MEMBER") == member
+    epoch = Epoch(int(os.environ.get("GOLDTHREAD_EPOCH", "0"))) if supervised else None
+    channel = reach_keeper(home, "program")
+    try:
+        answer, descriptors = channel.ask(JoinRequest(member, os.getpid(), epoch, fresh))
+    except BaseException:
+        channel.close()
+        raise
+    life = Life(member, home, cast(Joined, answer), descriptors, pickle=pickle, generators=generators)
+    life._connect(channel)
+    _tell(life.reason)
+    given = os.environ.get("GOLDTHREAD_MEMBER", member)
+    if given != member:
+        _tell(
+            f"this program runs as {given} and joins as {member}: the state is kept for {member}, restarts for {given};"
+            f" goldthread run --name {member} makes one of the two"
+        )
+    return life
+
+
+def _name_of(name: str | None) -> MemberName:
+    if name is not None:
+        return member_name(name)
+    given = os.environ.get("GOLDTHREAD_MEMBER")
+    if given:
+        return member_name(given)
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    if spec is not None:
+        parts = spec.name.removesuffix(".__main__").split(".")
+        return member_name(parts[-1])
+    file = getattr(main, "__file__", None)
+    if not file:
+        raise UsageError("this program has no script to be named after", hint='name it: goldthread.join("walk")')
+    return member_name(Path(file).stem)
+
+
+def _tell(sentence: str) -> None:
+    sys.stderr.write(f"goldthread: {sentence}\n")
