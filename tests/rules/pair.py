@@ -146,6 +146,9 @@ class Host:
                 if found:
                     self.copies.add(order.commit)
                 pair.soon(self, bond_events.CopyMended(WALK, order.commit, found, (), "8 of 8 chunks came from there"))
+            case orders.Forget():
+                self.copies.clear()
+                self.members.pop(order.member)
             case orders.Alarm():
                 self.alarms.append(order.text)
             case orders.Accept() | orders.Refuse():

@@ -8,9 +8,10 @@ import msgspec
 import pytest
 from pair import IRUKA, KAKASHI, WALK, Host, Pair
 
-from goldthread.names import KeeperId, MemberName
+from goldthread.names import CommitId, Epoch, KeeperId, MemberName, Step
+from goldthread.policy import Budget
 from goldthread.report import Phase
-from goldthread.rules import bond_events, orders
+from goldthread.rules import bond_events, events, orders
 from goldthread.terms import Consent, Terms
 
 NOBODY = KeeperId("n" * 32)
@@ -67,6 +68,47 @@ def test_a_bond_is_tied_anew_after_one_side_has_forgotten_the_other() -> None:
     pair.start()
     assert pair.iruka.view.held is not None and pair.iruka.view.held.step == 3
     assert [text for text in pair.iruka.alarms if "is tied" in text] == 2 * ["a bond with kakashi is tied"]
+
+
+def limbo(pair: Pair) -> None:
+    """It stays with its owner, and its deposit fails."""
+    pair.start(5)
+    for _ in range(3):
+        pair.iruka.end()
+        pair.run(3)
+    assert pair.iruka.view.phase is Phase.LIMBO
+    pair.iruka.tell(events.DepositFailed(WALK, CommitId(Epoch(1), Step(5), 5), "the disk is full"))
+
+
+ASK = Terms(takeover=Consent.ASK)
+
+
+def test_what_is_forgotten_is_let_go_by_its_holder() -> None:
+    """And a member of that name starts over, under a number that outranks all that may be left of it."""
+    pair = Pair(terms=ASK)
+    limbo(pair)
+    forgotten = asked(pair.iruka, events.ForgetAsked(7, WALK))
+    assert isinstance(forgotten, orders.Accept)
+    pair.run(1)
+    assert pair.kakashi.helds == {} and pair.kakashi.held == set()
+    pair.start(2)
+    assert (pair.iruka.view.epoch, pair.iruka.view.restored) == (4, None)
+    assert pair.iruka.view.held == CommitId(Epoch(4), Step(2), 2)
+    assert pair.kakashi.helds[IRUKA, WALK].epoch == 4
+
+
+def test_what_is_forgotten_while_its_holder_is_away_does_not_come_back() -> None:
+    """Nor with a new keeper; and the holder lets it go when it is heard again."""
+    pair = Pair(terms=ASK)
+    limbo(pair)
+    pair.cut()
+    asked(pair.iruka, events.ForgetAsked(7, WALK))
+    pair.iruka.die()
+    pair.iruka.come_back()
+    pair.link()
+    pair.iruka.tell(events.RunAsked(1, WALK, Budget(2)))
+    pair.run(3)
+    assert (pair.iruka.view.epoch, pair.iruka.view.restored) == (4, None)
 
 
 def test_an_end_that_the_partner_cannot_hear_is_said_to_be_one_sided() -> None:

@@ -20,7 +20,10 @@ __all__ = ["forget"]
 @click.argument("member", type=MEMBER)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def forget(member: MemberName, yes: bool) -> int:
-    """Remove MEMBER for good: its commits in memory and in the vault, its output, its history."""
+    """Remove MEMBER for good: its commits in memory and in the vault, its output, its history.
+
+    Partners let their copies go, now or when they are heard again.
+    """
     if not yes and not sys.stdin.isatty():
         raise UsageError(f"{member} is not forgotten without being asked", hint=f"goldthread forget {member} --yes")
     if not yes:

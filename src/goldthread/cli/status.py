@@ -251,7 +251,8 @@ def _refuse_unknown(member: MemberName | None, known: bool, home: Home) -> None:
 def _show_remembered(home: Home, member: MemberName | None, as_json: bool, why_not: str, hint: str) -> int:
     """What the journal knows, and why it is all that can be shown."""
     journal = Journal.look(home.journal)
-    records = [] if journal is None else [one for one in journal.members() if member in (None, one.name)]
+    known = [] if journal is None else journal.members()
+    records = [one for one in known if member in (None, one.name) and one.phase is not Phase.ABSENT]
     if journal is not None:
         journal.close()
     _refuse_unknown(member, bool(records), home)
@@ -263,7 +264,7 @@ def _show_remembered(home: Home, member: MemberName | None, as_json: bool, why_n
             click.echo(f"  {remembered(record)}")
         if records:
             click.echo(f"\nhint: {hint}", err=True)
-    return 0 if all(one.phase in (Phase.ENDED, Phase.ABSENT) for one in records) else ILL_STATUS
+    return 0 if all(one.phase is Phase.ENDED for one in records) else ILL_STATUS
 
 
 def remembered(record: MemberRecord) -> str:

@@ -64,7 +64,7 @@ def begin_life(
 ) -> None:
     """A life begins: it gets its epoch, and the copy that it starts from is looked for."""
     record = member.record
-    if record.epoch > 0:
+    if record.phase is not Phase.ABSENT:
         member.previous = member.life
     member.life = new_life(record.name, epoch, moments)
     member.left = member.is_found = False

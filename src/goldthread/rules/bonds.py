@@ -18,7 +18,7 @@ from goldthread.rules.bedside import Help, Offer, choose_helper
 from goldthread.rules.bond_orders import BondRecord, HeldRecord
 from goldthread.rules.facts import facts_for, shape_of
 from goldthread.rules.held import SLOTS_HELD, Held
-from goldthread.rules.member import Member
+from goldthread.rules.member import Member, new_record
 from goldthread.rules.partner import BondView, Partner
 from goldthread.rules.placement import Candidate, rank_holders
 from goldthread.terms import Consent, Terms, WithoutLeaseStore
@@ -50,6 +50,8 @@ class Bonds:
         self.helds: dict[tuple[KeeperId, MemberName], Held] = {}
         self.refusals: dict[KeeperId, dict[MemberName, tuple[str, Instant]]] = {}
         """What partners do not hold: why, and when they may be asked again."""
+        self.forgotten: dict[MemberName, orders.MemberRecord] = {}
+        """Of members that were forgotten the number of their last life: others may have copies, and know it."""
         self.out: list[Any] = []
         self.now = Instant(0)
         self.awake = Span(0)
@@ -112,6 +114,23 @@ class Bonds:
             for partner in self.partners.values()
             if partner.record.forgotten and (partner.facts is None or partner.holds(member) is not None)
         )
+
+    def forget_member(self, record: orders.MemberRecord) -> None:
+        """A user has forgotten this member. Whoever has a copy is told to let it go, and a later life is to outrank
+        what is left; so its number is kept, where there are others."""
+        if not self.is_idle:
+            later = Epoch(record.epoch + 1)
+            kept = new_record(record.name, self.policy, record.origin, record.claimants)
+            kept = msgspec.structs.replace(
+                kept, epoch=record.epoch, begun=record.epoch, started=record.epoch, floor=later
+            )
+            self.forgotten[record.name] = kept
+            self.out.append(orders.Persist(kept))
+
+    def begin_member(self, name: MemberName) -> orders.MemberRecord:
+        """What a member begins from that is not known here, or was forgotten."""
+        kept = self.forgotten.pop(name, None)
+        return new_record(name, self.policy, self.me, self.claimants_of(name)) if kept is None else kept
 
     def vouchers_over(self) -> Instant:
         """When all that vouched for lives under the last keeper is over."""
@@ -282,6 +301,7 @@ class Bonds:
         grounds: list[object] = [member.record for member in members]
         grounds += [member.sealed for member in members]
         grounds += [held.record for held in self.helds.values()]
+        grounds += self.forgotten.values()
         return grounds
 
     def renew_facts(self, partner: Partner) -> bool:

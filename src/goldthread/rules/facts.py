@@ -9,6 +9,7 @@ import msgspec
 from goldthread.names import CommitId, Step
 from goldthread.report import Guard, OwnerState, Phase
 from goldthread.rules.member import Member
+from goldthread.rules.orders import MemberRecord
 from goldthread.rules.partner import Partner
 from goldthread.rules.vouching import wanted_guard
 from goldthread.wire.bonds import Facts, HeldFact, OwnedFact, YieldedFact
@@ -21,7 +22,8 @@ __all__ = ["facts_for", "shape_of"]
 
 def facts_for(bonds: Bonds, partner: Partner, version: int) -> Facts:
     """All that this keeper has to say to one partner, but for the newest commits of members that go on."""
-    owned = (_owned(bonds, member, partner) for name, member in sorted(bonds.members.items()))
+    owned = [_owned(bonds, member, partner) for name, member in sorted(bonds.members.items())]
+    owned += [_forgotten(record, partner) for name, record in sorted(bonds.forgotten.items())]
     return Facts(
         version=version,
         terms=partner.record.mine,
@@ -67,6 +69,16 @@ def _owned(bonds: Bonds, member: Member, partner: Partner) -> OwnedFact | None:
         given_up=given_up,
         bundle=record.bundle,
     )
+
+
+def _forgotten(record: MemberRecord, partner: Partner) -> OwnedFact | None:
+    """A member that was forgotten here: whoever still has it may let it go."""
+    if partner.holds(record.name) is None and partner.id not in record.claimants:
+        return None
+    return OwnedFact(
+        member=record.name, origin=record.origin, epoch=record.epoch, begun=False, phase=record.phase, hold=False,
+        guard=Guard.NONE, newest=None, bytes=0, plea=False, given_up=False, bundle="",
+    )  # fmt: skip
 
 
 def _guard(bonds: Bonds, member: Member, partner: Partner) -> Guard:

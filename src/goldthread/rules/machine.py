@@ -52,7 +52,7 @@ from goldthread.rules.bond_orders import BondRecord, HeldRecord
 from goldthread.rules.bonds import Bonds
 from goldthread.rules.detector import AWAKE_TICKS
 from goldthread.rules.events import Event, KeeperStopAsked, Ticked
-from goldthread.rules.member import InvalidTransition, Member, MemberView, new_record
+from goldthread.rules.member import InvalidTransition, Member, MemberView
 from goldthread.rules.orders import Accept, LifeRecord, MemberRecord, Order, Refuse, StopKeeper
 from goldthread.rules.partner import BondView
 
@@ -147,6 +147,9 @@ class Machine:
         for record in sorted(records, key=lambda record: record.name):
             if not record.origin:  # An older keeper wrote it, which knew of no other.
                 record = msgspec.structs.replace(record, origin=me, begun=record.epoch)
+            if record.phase is Phase.ABSENT:
+                machine._bonds.forgotten[record.name] = record
+                continue
             member = Member(policy, record, now, Span(0))
             remembered = by_name.get(record.name, {})
             member.life = remembered.get(record.epoch, member.life)
@@ -276,8 +279,7 @@ class Machine:
                 text = f"{event.member} is held here for {holder_for}"
                 orders.append(Refuse(ticket, "MemberTaken", text, "choose another name"))
                 return
-            fresh = new_record(event.member, self._policy, self._bonds.me, self._bonds.claimants_of(event.member))
-            member = Member(self._policy, fresh, Instant(0), self._awake)
+            member = Member(self._policy, self._bonds.begin_member(event.member), Instant(0), self._awake)
             member.fence.assumed_until = self._bonds.vouchers_over()
             self._members[event.member] = member
         self._set_time(member)
@@ -295,6 +297,7 @@ class Machine:
             member.out = []
         if member.forgotten:
             del self._members[member.record.name]
+            self._bonds.forget_member(member.record)
 
     # The keeper's own end
 

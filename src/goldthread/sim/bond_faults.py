@@ -8,7 +8,7 @@ from typing import Final
 from goldthread.names import Span, milliseconds, seconds
 from goldthread.report import Guard, Phase
 from goldthread.rules.bond_events import BondEndAsked, BondForgetAsked, HoldAsked, TakeoverAsked, TermsAsked
-from goldthread.sim.faults import Fault, flip, kill_again_and_again
+from goldthread.sim.faults import Fault, flip, forget, kill_again_and_again, run
 from goldthread.sim.host import Host
 from goldthread.sim.place import Place
 from goldthread.terms import Consent, Terms
@@ -16,6 +16,8 @@ from goldthread.terms import Consent, Terms
 __all__ = ["BOND_FAULTS", "decide_if_lost"]
 
 _MS: Final = milliseconds(1)
+_BEGINS_ANEW: Final = 0.4
+"""How often the user of a member in limbo forgets it."""
 
 
 def _anyone(place: Place) -> Host:
@@ -171,9 +173,21 @@ def hand_over(place: Place) -> None:
 
 
 def limbo_and_restart(place: Place) -> None:
-    """The program dies until its budget is spent."""
+    """The program dies until its budget is spent; its user may forget it then, and begin anew."""
     for _ in range(3):
         kill_again_and_again(place)
+    if place.host.random.random() < _BEGINS_ANEW:
+        place.host.after(_span(place, 4, 9), _begin_anew, place)
+
+
+def _begin_anew(place: Place) -> None:
+    """Wherever it is in limbo by now."""
+    for each in place.host.world.places(place.work):
+        record = each.host.journal.members.get(place.name)
+        if each.host.answers and record is not None and record.phase is Phase.LIMBO:
+            place.work.asked_fresh = True
+            forget(each)
+            each.host.after(seconds(1), run, each)
 
 
 def decide_if_lost(place: Place) -> None:

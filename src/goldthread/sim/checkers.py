@@ -110,7 +110,8 @@ class Kept(Checker):
             return
         lost = of_line(berth.slots, self._line(berth.work))
         left = newest_whole(self._everywhere(berth.work))
-        if lost is not None and (left is None or left < lost):
+        is_wanted = lost is not None and lost.epoch > berth.work.forgotten
+        if lost is not None and is_wanted and (left is None or left < lost):
             raise self.broken(f"{host.name} lets {lost} of {berth.work.name} go, and the newest whole is {left}")
 
     def _line(self, work: Work) -> Line:
@@ -275,6 +276,8 @@ class NeverBack(Checker):
             raise self.broken(f"life {admit.epoch} of {place.name} was admitted a second time")
         best = self._best(place)
         chosen = None if admit.copy is None else admit.copy.commit
+        if chosen is not None and chosen.epoch <= work.forgotten and not work.decided:
+            raise self.broken(f"{place.name} goes on from {chosen}, which was forgotten")
         if chosen is None and self._known(place) is not None:
             raise self.broken(f"{place.name} starts over silently, and {self._known(place)} had been sealed")
         if best is not None and (chosen is None or chosen < best) and " since " not in admit.reason:

@@ -13,7 +13,7 @@ from goldthread.sim.host import Journal
 from goldthread.sim.place import Place
 from goldthread.sim.things import GARBAGE, Program, Store, killed
 
-__all__ = ["FAULTS", "Fault", "flip", "forget", "kill_again_and_again", "lose_journal"]
+__all__ = ["FAULTS", "Fault", "flip", "forget", "kill_again_and_again", "lose_journal", "run"]
 
 _MS: Final = milliseconds(1)
 _TERM: Final = 15

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from goldthread.names import CommitId, Level, MemberName, milliseconds
-from goldthread.report import Ending, EndingKind
+from goldthread.report import Ending, EndingKind, Phase
 from goldthread.rules import events, orders
 from goldthread.sim.bond_hands import BondHands
 from goldthread.sim.things import COMMIT_BYTES, File, Program, Shim, Slot, Store
@@ -205,6 +205,9 @@ class Hands:
         place.vault.clear()
         place.shim = None
         place.shelf = []
+        record = self._host.journal.members[order.member]
+        if self._host.partners and record.phase is not Phase.AWAY:
+            place.work.forgotten = record.epoch
         self._host.journal.forget(order.member)
         for checker in self._world.checkers:
             checker.after_loss(place)

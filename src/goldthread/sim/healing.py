@@ -186,7 +186,8 @@ class Heals(Checker):
                 raise self.broken("there is no keeper")
             self._look_at_bonds(host)
             for place in host.places.values():
-                if place.name in host.journal.members:
+                record = host.journal.members.get(place.name)
+                if record is not None and record.phase is not Phase.ABSENT:
                     owners.setdefault(place.work, [])
                 view = None if host.machine is None else host.machine.view(place.name)
                 if view is not None and view.phase is not Phase.AWAY:

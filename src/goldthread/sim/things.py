@@ -34,8 +34,8 @@ class Work:
     """A member as the world knows it, wherever it runs: the truth that checkers compare with."""
 
     __slots__ = (
-        "asked_fresh", "asked_stop", "budget", "decided", "goal", "is_miswritten", "name", "number", "pace", "plain",
-        "poison",
+        "asked_fresh", "asked_stop", "budget", "decided", "forgotten", "goal", "is_miswritten", "name", "number", "pace",
+        "plain", "poison",
     )  # fmt: skip
 
     def __init__(self, name: MemberName, number: int, pace: Span) -> None:
@@ -53,6 +53,8 @@ class Work:
         self.asked_stop = False
         self.decided = False
         """A person decided where it goes on, with nothing but that word between two lives of it."""
+        self.forgotten = Epoch(0)
+        """The last life before its user forgot it, where others may have copies."""
         self.plain = False
         """The program knows nothing of goldthread."""
         self.is_miswritten = False
