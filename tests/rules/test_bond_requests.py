@@ -111,6 +111,25 @@ def test_what_is_forgotten_while_its_holder_is_away_does_not_come_back() -> None
     assert (pair.iruka.view.epoch, pair.iruka.view.restored) == (4, None)
 
 
+def test_terms_that_are_too_small_for_a_state_are_said_when_the_bond_is_tied() -> None:
+    """By its owner, at once; and it is held as soon as more is lent."""
+    pair = Pair()
+    pair.iruka.tell(bond_events.BondEndAsked(7, KAKASHI))
+    pair.run(2)
+    pair.start()
+    small = Terms(memory=1 << 20)
+    pair.iruka.tell(bond_events.BondTied(KAKASHI, "kakashi", Terms(), small))
+    pair.kakashi.tell(bond_events.BondTied(IRUKA, "iruka", small, Terms()))
+    pair.run(1)
+    too_small = "its copies need 2.0 MiB, and 1.0 MiB of what the terms lend are left"
+    assert [text for text in pair.iruka.alarms if "walk" in text] == [f"kakashi does not hold walk: {too_small}"]
+    assert pair.iruka.machine is not None
+    assert pair.iruka.machine.bond_views()[0].refusals == ((WALK, too_small),)
+    pair.kakashi.tell(bond_events.TermsAsked(8, IRUKA, Terms()))
+    pair.run(1)
+    assert pair.iruka.view.held is not None and pair.iruka.view.held.step == 3
+
+
 def test_an_end_that_the_partner_cannot_hear_is_said_to_be_one_sided() -> None:
     pair = Pair()
     pair.cut()

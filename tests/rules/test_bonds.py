@@ -111,6 +111,7 @@ def test_a_keeper_that_sleeps_longer_than_its_lease_comes_back_to_a_fenced_membe
     pair.link()
     pair.run(2)
     assert pair.iruka.running is None
+    assert any("this keeper stood still for 6.0 s" in text for text in pair.iruka.alarms)
     assert pair.iruka.view.phase is Phase.AWAY and pair.iruka.view.epoch == 2
     assert pair.kakashi.seal(4)
     pair.run(2)
@@ -366,6 +367,13 @@ def test_it_is_known_how_long_it_took_to_have_a_copy_elsewhere_again() -> None:
     pair.run(5)
     assert pair.iruka.view.held is not None
     assert pair.iruka.view.rebond is not None and pair.iruka.view.rebond < seconds(10)
+    told = [text for text in pair.iruka.alarms if text.startswith("kakashi")][1:]
+    assert told == [
+        "kakashi, which holds walk, is heard again",
+        "kakashi, which holds walk, is heard again",
+        "kakashi has lost its copy of walk; it is sent again",
+        "kakashi has a whole copy of walk again: 0.0 MiB went there",
+    ]
 
 
 def test_a_damaged_copy_is_mended_from_the_holder() -> None:

@@ -309,7 +309,7 @@ class Carriage:
             ward = self._keeper.ward(note.member)
             if ward.epoch == note.commit.epoch:
                 ward.say_held(note.commit.step)
-            self._keeper.tell(CommitHeld(note.member, note.partner, note.commit))
+            self._keeper.tell(CommitHeld(note.member, note.partner, note.commit, note.sent))
 
     def _commit_not_carried(
         self, connection: Connection, note: carrying.CommitNotCarriedNote, descriptors: list[int]

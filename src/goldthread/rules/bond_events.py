@@ -186,6 +186,8 @@ class CommitHeld(msgspec.Struct, frozen=True, tag=True):
     member: MemberName
     partner: KeeperId
     commit: CommitId
+    sent: int = 0
+    """Bytes of its chunks that went there: of those only that the holder lacked."""
 
 
 class ReplicateFailed(msgspec.Struct, frozen=True, tag=True):

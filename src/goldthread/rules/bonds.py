@@ -136,6 +136,13 @@ class Bonds:
         """When all that vouched for lives under the last keeper is over."""
         return Instant(self._began + max(self.policy.promise, self.policy.lease))
 
+    def stood_still(self, span: Span, awake: Span) -> None:
+        """This keeper was paused or starved for so long: it blames itself for what it has not heard."""
+        self.wait_for_holders(awake)
+        if not self.is_idle:
+            text = f"this keeper stood still for {span / 1e9:.1f} s: what was not heard meanwhile is blamed on nobody"
+            self.alarm(AlarmLevel.NOTICE, text)
+
     def wait_for_holders(self, awake: Span) -> None:
         """This keeper began, or slept: holders are given the time to be heard before what they have is passed over."""
         for member in self.members.values():

@@ -36,6 +36,8 @@ def on_tied(bonds: Bonds, event: bond_events.BondTied) -> None:
     known = bonds.partners.get(event.partner)
     is_new = known is None or known.record.ended
     if known is not None:
+        if is_new:
+            known.facts = None  # What it said last was of a bond that was over.
         known.record = msgspec.structs.replace(
             known.record, name=event.name, mine=event.mine, theirs=event.theirs, ending=False, ended=False, emergency=""
         )
@@ -229,7 +231,7 @@ def _note_seen(partner: Partner, version: int) -> None:
         partner.record = msgspec.structs.replace(partner.record, version=version)
         partner.shape = None
     else:
-        partner.seen = max(partner.seen, version)
+        partner.seen = version
 
 
 def on_lease(bonds: Bonds, event: Any) -> None:

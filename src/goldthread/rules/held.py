@@ -16,10 +16,15 @@ from goldthread.wire.leases import Lease
 if TYPE_CHECKING:
     from goldthread.rules.bonds import Bonds
 
-__all__ = ["SLOTS_HELD", "Held", "move", "say_once"]
+__all__ = ["SLOTS_HELD", "Held", "lack_of_room", "move", "say_once"]
 
 SLOTS_HELD: Final = 2
 """A commit that is half received never costs a whole one."""
+
+
+def lack_of_room(needed: int, left: int) -> str:
+    """Why copies that take so many bytes are not held where so many are left."""
+    return f"its copies need {needed / 2**20:.1f} MiB, and {left / 2**20:.1f} MiB of what the terms lend are left"
 
 
 class Held:

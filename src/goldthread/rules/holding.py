@@ -16,7 +16,7 @@ from goldthread.names import CommitId, Epoch, MemberName
 from goldthread.report import AlarmLevel, Contact, Guard, HolderState, Phase
 from goldthread.rules import bond_events, bond_orders, claiming, orders, takeover
 from goldthread.rules.bond_orders import HeldRecord
-from goldthread.rules.held import SLOTS_HELD, Held, move, say_once
+from goldthread.rules.held import SLOTS_HELD, Held, lack_of_room, move, say_once
 from goldthread.rules.member import Member
 from goldthread.rules.partner import Partner
 from goldthread.terms import Consent
@@ -103,8 +103,7 @@ def _why_not(bonds: Bonds, partner: Partner, fact: OwnedFact) -> str:
         return newer
     most = _bytes_most(bonds, partner, bonds.helds.get((partner.id, fact.member)), fact.member)
     if fact.hold and fact.bytes > most:
-        needed, lent = SLOTS_HELD * fact.bytes / 2**20, SLOTS_HELD * most / 2**20
-        return f"its copies need {needed:.1f} MiB, and {lent:.1f} MiB of what the terms lend are left"
+        return lack_of_room(SLOTS_HELD * fact.bytes, SLOTS_HELD * most)
     return ""
 
 

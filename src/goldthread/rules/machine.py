@@ -254,7 +254,7 @@ class Machine:
             pace = self._policy.tick if self._bonds.is_idle else min(self._policy.tick, self._policy.beat_every)
             self._awake = Span(self._awake + min(now - before, AWAKE_TICKS * pace))
             if now - before > self._policy.return_grace:
-                self._bonds.wait_for_holders(self._awake)
+                self._bonds.stood_still(Span(now - before), self._awake)
         self._heard_at = now
         self._bonds.now, self._bonds.awake = now, self._awake
 

@@ -16,6 +16,7 @@ from goldthread.names import Epoch, Instant, KeeperId, Span
 from goldthread.report import AlarmLevel, Contact, Ending, EndingKind, Guard, OwnerState, Phase
 from goldthread.rules import beginnings, bond_events, bond_orders, checks, elsewhere, leasing, orders, stops, vouching
 from goldthread.rules.bond_states import check_owner
+from goldthread.rules.held import lack_of_room
 from goldthread.rules.member import KILL, TERM, Member
 from goldthread.rules.partner import Partner
 from goldthread.terms import Consent
@@ -86,6 +87,8 @@ def _choose_holder(bonds: Bonds, member: Member) -> None:
             chosen = _find_helper(bonds, member, f"{record.name} is in limbo")
         if chosen is not None:
             _give_to(bonds, member, chosen)
+        else:
+            _note_lack_of_room(bonds, member)
 
 
 def _find_helper(bonds: Bonds, member: Member, need: str) -> Partner | None:
@@ -124,36 +127,48 @@ def _watch_holder(bonds: Bonds, member: Member, partner: Partner) -> None:
             turn(member, OwnerState.ALONE)
             silence = f"{partner.name}, which held its copy, is silent: {partner.explain(bonds.awake)}"
             member.alarm(AlarmLevel.WARNING, f"{record.name} is exposed: {silence}")
-        waited = partner.silent_at is not None and bonds.awake - partner.silent_at >= member.policy.partner_grace
-        if waited:
+        if partner.silent_at is not None and bonds.awake - partner.silent_at >= member.policy.partner_grace:
             _do_without(bonds, member, partner)
         return
     if partner.facts is None:
         return
     held = partner.holds(record.name)
     if held is not None and held.refused:
-        refusals = bonds.refusals.setdefault(partner.id, {})
-        if refusals.get(record.name, ("",))[0] != held.refused:
-            member.alarm(AlarmLevel.WARNING, f"{partner.name} does not hold {record.name}: {held.refused}")
-        refusals[record.name] = held.refused, Instant(bonds.now + member.policy.partner_grace)
+        _note_refusal(bonds, member, partner, held.refused)
         _let_go(member, OwnerState.SEEKING)
         return
     if held is not None and record.held is not None and held.commit is None:
         # What it said before its last word on the copy came may arrive after it.
-        is_newer = member.held_at is None or bonds.now - member.held_at > member.policy.hold_retry
-        if is_newer:
+        if member.held_at is None or bonds.now - member.held_at > member.policy.hold_retry:
             _expose(member)
             member.record = msgspec.structs.replace(record, held=None)
             member.alarm(AlarmLevel.WARNING, f"{partner.name} has lost its copy of {record.name}; it is sent again")
     elif held is not None and held.commit is not None and (record.held is None or held.commit > record.held):
         if record.held is None:
-            _cover(member)
+            _cover(member, f"{partner.name} has a whole copy of {record.name} again")
         member.record = msgspec.structs.replace(record, held=held.commit)
     state = OwnerState.SYNCING if member.record.held is None else OwnerState.BONDED
-    if state is OwnerState.BONDED:
+    if state is OwnerState.BONDED and member.exposed_at is not None:
+        member.alarm(AlarmLevel.NOTICE, f"{partner.name}, which holds {record.name}, is heard again")
         member.exposed_at = None
     if member.record.owner_state is not state:
         turn(member, state)
+
+
+def _note_refusal(bonds: Bonds, member: Member, partner: Partner, reason: str) -> None:
+    name, refusals = member.record.name, bonds.refusals.setdefault(partner.id, {})
+    if refusals.get(name, ("",))[0] != reason:
+        member.alarm(AlarmLevel.WARNING, f"{partner.name} does not hold {name}: {reason}")
+    refusals[name] = reason, Instant(bonds.now + member.policy.partner_grace)
+
+
+def _note_lack_of_room(bonds: Bonds, member: Member) -> None:
+    """Partners that lend too little are not asked; that is said when the bond is tied, and when a state outgrows it."""
+    needed = bonds.bytes_to_hold(member)
+    for partner in bonds.partners.values():
+        is_known = bonds.now < bonds.refusals.get(partner.id, {}).get(member.record.name, ("", Instant(0)))[1]
+        if partner.facts is not None and bonds.can_hold(partner) and partner.facts.room < needed and not is_known:
+            _note_refusal(bonds, member, partner, lack_of_room(needed, partner.facts.room))
 
 
 def _do_without(bonds: Bonds, member: Member, partner: Partner) -> None:
@@ -181,9 +196,10 @@ def _expose(member: Member) -> None:
         member.exposed_at = member.now
 
 
-def _cover(member: Member) -> None:
+def _cover(member: Member, text: str) -> None:
     """A whole copy was made on another host, for the first time or again."""
     if member.exposed_at is not None:
+        member.alarm(AlarmLevel.NOTICE, text)
         member.rebond, member.exposed_at = Span(member.now - member.exposed_at), None
 
 
@@ -242,7 +258,8 @@ def on_held(bonds: Bonds, member: Member, event: bond_events.CommitHeld) -> None
     member.carry_failure, member.carry_failures = "", 0
     member.held_at = bonds.now
     if is_first:
-        _cover(member)
+        whole = f"{bonds.name_of(event.partner)} has a whole copy of {record.name} again"
+        _cover(member, f"{whole}: {event.sent / 2**20:.1f} MiB went there")
         turn(member, OwnerState.BONDED)
 
 
