@@ -24,7 +24,8 @@ class Budget(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if self.restarts < 0 or self.period <= 0:
-            raise UsageError("a restart budget needs a count of 0 or more and a period above 0")
+            text = "a restart budget needs a count of 0 or more and a period above 0"
+            raise UsageError(text, hint="5/10min: five restarts within any ten minutes; 0: none at all")
 
     def __str__(self) -> str:
         return f"{self.restarts} in {self.period / seconds(60):g} min"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -37,6 +38,8 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
     ("arguments", "error"),
     [
         (("walk",), "no such command 'walk'"),
+        (("stauts",), "no such command 'stauts'. Did you mean 'status'?"),
+        (("run", "--restarts", "5/0s", "--", "true"), "a period above 0"),
         (("run",), "missing argument"),
         (("run", "--restarts", "many", "--", "true"), "'many' is no restart budget"),
         (("run", "--", "no-such-program"), "no-such-program: no such program"),
@@ -71,6 +74,27 @@ def test_version_is_said() -> None:
 def test_completion_is_a_script_of_that_shell(shell_name: str) -> None:
     done = subprocess.run([COMMAND, "completion", shell_name], capture_output=True, text=True, check=True)
     assert "_GOLDTHREAD_COMPLETE" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        (("sta",), {"status"}),
+        (("drill", "walk", "k"), {"kill", "keeper"}),
+        (("status", "wa"), {"walk"}),
+        (("run", "--fr"), {"--fresh"}),
+    ],
+)
+def test_words_are_completed(shell: Shell, words: tuple[str, ...], completed: set[str]) -> None:
+    """Commands, faults, options, and the names of members, of which no keeper need tell."""
+    shell("run", "--name", "walk", "--", "true")
+    told = {
+        "_GOLDTHREAD_COMPLETE": "bash_complete",
+        "COMP_WORDS": f"goldthread {' '.join(words)}",
+        "COMP_CWORD": str(len(words)),
+    }
+    done = subprocess.run([COMMAND], env=os.environ | told, capture_output=True, text=True, check=True)
+    assert {line.partition(",")[2] for line in done.stdout.splitlines()} == completed
 
 
 def test_the_reference_is_what_the_commands_say() -> None:

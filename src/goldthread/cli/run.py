@@ -49,8 +49,9 @@ def run(
 ) -> int:
     """Run CMD, keep what it commits, and start it again when it dies.
 
-    Its output streams through, its exit status becomes that of this command. Ctrl-C stops the program (the third
-    kills it); closing the terminal does not. The status is 75 where the restart budget is spent, or where the member
+    Its output streams through (by pipes, so no progress bars that want a terminal; it reads nothing from here), its
+    exit status becomes that of this command. Ctrl-C stops the program (the third kills it); closing the terminal does
+    not. The status is 75 where the restart budget is spent, or where the member
     went to another host: the state is kept.
     """
     home, member = Home.default(), name or name_of(argv)
