@@ -173,7 +173,7 @@ def test_a_planted_bug_is_found(
 ) -> None:
     """Each checker fails in some world when the rule that keeps its promise is broken."""
     monkeypatch.setattr(place, name, bug)
-    outcomes = (run_seed(seed, keepers, checkers=lambda: [checker()], faults=[(fault, 1)]) for seed in range(30))
+    outcomes = (run_seed(seed, keepers, checkers=lambda: [checker()], faults=[(fault, 1)]) for seed in range(100))
     found = next((outcome.broken for outcome in outcomes if outcome.broken), "")
     assert found.startswith(checker.__name__)
 
