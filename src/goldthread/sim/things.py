@@ -34,8 +34,8 @@ class Work:
     """A member as the world knows it, wherever it runs: the truth that checkers compare with."""
 
     __slots__ = (
-        "asked_fresh", "asked_stop", "budget", "decided", "forgotten", "goal", "is_miswritten", "name", "number", "pace",
-        "plain", "poison",
+        "asked_fresh", "asked_stop", "budget", "decided", "forgotten", "goal", "is_miswritten", "name", "number",
+        "pace", "plain", "poison",
     )  # fmt: skip
 
     def __init__(self, name: MemberName, number: int, pace: Span) -> None:
