@@ -277,6 +277,8 @@ class HeldReport(msgspec.Struct, frozen=True):
     """Steps that the owner has told of and that are not here; None where nothing is held here."""
     bytes: int
     """Of the newest commit that the owner has told of."""
+    bundled: bool = True
+    """Whether what is needed to run it is here."""
 
 
 class PriceReport(msgspec.Struct, frozen=True):

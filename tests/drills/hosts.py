@@ -172,12 +172,12 @@ class Host:
         )  # fmt: skip
 
     def until_holder(self, of: str) -> HeldReport:
-        """This host holds the walk for another, whole and up to its newest commit."""
+        """This host holds the walk for another, whole and up to its newest commit, and could run it."""
 
         def look() -> HeldReport | None:
             held, bond = self.held(), self.bond(of)
             is_up = held is not None and bond is not None and held.partner == bond.partner and held.behind == 0
-            return held if is_up else None
+            return held if is_up and held.bundled else None
 
         return self._hosts.until(look, f"{self.name} holds the walk for {of}")
 

@@ -227,6 +227,19 @@ def test_a_difference_between_the_hosts_stands_until_it_is_seen_to() -> None:
     assert pair.iruka.running == 3 and pair.iruka.view.differences == ()
 
 
+def test_what_is_needed_to_run_a_member_is_sent_again_to_a_keeper_that_has_not_heard_of_it() -> None:
+    """The one before died when it had come, and before that was written down."""
+    pair = Pair()
+    pair.start()
+    pair.kakashi.die()
+    pair.kakashi.helds[IRUKA, WALK] = msgspec.structs.replace(pair.kakashi.helds[IRUKA, WALK], bundle="")
+    pair.run(2)
+    pair.kakashi.come_back()
+    pair.run(3)
+    assert pair.iruka.view.owner_state is OwnerState.BONDED
+    assert pair.kakashi.helds[IRUKA, WALK].bundle == "bundle"
+
+
 def test_a_keeper_that_ends_says_which_copies_go_with_it() -> None:
     pair = Pair()
     pair.start(3)

@@ -55,6 +55,14 @@ def test_a_member_of_the_partner_that_is_not_held_yet_is_said() -> None:
     )
 
 
+def test_a_member_that_could_not_be_run_here_is_said() -> None:
+    """It was started by hand, or what is needed to run it has not come yet."""
+    price = estimate_price("kakashi", [], [HeldStake(RUN, 0), HeldStake(SWIM, 2, bundled=False)], 0, None)
+    assert price.text == (
+        "run could go on here, no step lost; swim would be kept here, and what is needed to run it is not here"
+    )
+
+
 def test_a_copy_that_only_the_partner_has() -> None:
     """The worst case is said as it is."""
     price = estimate_price("kakashi", [OwnedStake(WALK, 1 << 20, 0, 0)], [], 0, None)

@@ -334,8 +334,8 @@ class Carriage:
         _check(connection)
 
         def kept(differences: tuple[str, ...]) -> None:
-            connection.send(carrying.BundleTaken(note.ticket, differences, ""))
             self._keeper.tell(BundleLanded(note.partner, note.member, note.digest))
+            connection.send(carrying.BundleTaken(note.ticket, differences, ""))
 
         def refused(error: BaseException) -> None:
             connection.send(carrying.BundleTaken(note.ticket, (), str(error)))

@@ -144,6 +144,7 @@ def held_report(record: HeldRecord) -> HeldReport:
         commit=record.commit,
         behind=_behind(record.newest, record.commit),
         bytes=record.bytes,
+        bundled=record.bundle != "",
     )
 
 
@@ -177,7 +178,7 @@ def bond_report(
         price=estimate_price(
             bond.name,
             [_owned_stake(view) for view in there],
-            [HeldStake(record.member, _behind(record.newest, record.commit)) for record in here],
+            [HeldStake(one.member, _behind(one.newest, one.commit), one.bundle != "") for one in here],
             bond.theirs.cores,
             max((view.rebond for view in members if view.rebond is not None), default=None),
         ),

@@ -147,6 +147,9 @@ def on_up(bonds: Bonds, event: bond_events.LinkUp) -> None:
     if event.name != partner.record.name:
         partner.record = msgspec.structs.replace(partner.record, name=event.name)
         bonds.out.append(orders.Persist(partner.record))
+    for member in bonds.members.values():
+        if member.record.holder == partner.id:
+            member.bundle_sent = ""  # Another keeper may answer there, and not know of what it got.
     if partner.facts is None:
         bonds.wait_for_holders(bonds.awake)  # It is about to say what it has.
     bonds.renew_facts(partner)

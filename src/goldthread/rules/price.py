@@ -38,6 +38,8 @@ class HeldStake(msgspec.Struct, frozen=True):
     member: MemberName
     behind: int | None
     """Steps that the partner has told of and that are not here; None where nothing is held here."""
+    bundled: bool = True
+    """Whether what is needed to run it is here."""
 
 
 def estimate_price(
@@ -51,7 +53,7 @@ def estimate_price(
     memory = sum(stake.held_bytes for stake in owned)
     said = (
         _say_exposed(exposed),
-        _say_held(held, steps, lost),
+        _say_held(held, lost),
         _say_lent(name, memory, cores),
         f"bonding again took {rebond / 1e9:.1f} s last time" if exposed and rebond is not None else "",
     )
@@ -68,12 +70,15 @@ def _say_exposed(exposed: Sequence[OwnedStake]) -> str:
     return f"{_names([stake.member for stake in exposed])} would go on without a copy on another host ({copies})"
 
 
-def _say_held(held: Sequence[HeldStake], steps: int, lost: Sequence[MemberName]) -> str:
+def _say_held(held: Sequence[HeldStake], lost: Sequence[MemberName]) -> str:
     said = []
-    kept = [stake.member for stake in held if stake.behind is not None]
-    if kept:
+    kept = [stake for stake in held if stake.behind is not None]
+    if ready := [stake for stake in kept if stake.bundled]:
+        steps = sum(stake.behind or 0 for stake in ready)
         cost = f"{_count(steps, 'step', 'steps')} lost" if steps else "no step lost"
-        said.append(f"{_names(kept)} could go on here, {cost}")
+        said.append(f"{_names([stake.member for stake in ready])} could go on here, {cost}")
+    if waiting := [stake.member for stake in kept if not stake.bundled]:
+        said.append(f"{_names(waiting)} would be kept here, and what is needed to run it is not here")
     if lost:
         said.append(f"{_names(lost)} would be lost with it: nothing of it is held here yet")
     return "; ".join(said)

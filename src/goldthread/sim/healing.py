@@ -185,6 +185,7 @@ class Heals(Checker):
             if host.is_up and host.machine is None:
                 raise self.broken("there is no keeper")
             self._look_at_bonds(host)
+            self._look_at_bundles(host)
             for place in host.places.values():
                 record = host.journal.members.get(place.name)
                 if record is not None and record.phase is not Phase.ABSENT:
@@ -206,6 +207,17 @@ class Heals(Checker):
         for bond in host.journal.bonds.values():
             if bond.ending and host.is_up and self.world.hosts[bond.partner].is_up:
                 raise self.broken(f"the bond of {host.name} with {bond.name} was ended, and is not over")
+
+    def _look_at_bundles(self, host: Host) -> None:
+        """Whoever holds a member that runs has what is needed to run it."""
+        for (partner, name), held in host.journal.helds.items():
+            owner = self.world.hosts[partner]
+            owned = owner.journal.members.get(name)
+            is_held = owned is not None and owned.holder == host.me and owned.owner_state is OwnerState.BONDED
+            if owned is None or not (is_held and host.is_up and owner.is_up and owned.phase is Phase.RUNNING):
+                continue
+            if held.bundle != owned.bundle and self.world.network.is_well(host, owner, _SETTLED):
+                raise self.broken(f"{host.name} holds {name} of {owner.name}, and not what is needed to run it")
 
     def _look_for_taker(self, work: Work) -> None:
         """Nobody runs it, or its owner gave it up: whoever could take it over should have."""
