@@ -56,10 +56,8 @@ def test_no_takeover_while_all_cores_are_busy(preset: str, busy_cores: None, tmp
     try:
         for stage in stages:
             leases = f"sqlite://{tmp_path}/leases.sqlite"
-            stage.configure(name=stage.home.path.name, lease_store=leases, listen="127.0.0.1")
-            if preset != "default":
-                with (stage.home.path / "goldthread.toml").open("a") as file:
-                    file.write(f'[policy]\npreset = "{preset}"\n')
+            policy = {} if preset == "default" else {"preset": preset}
+            stage.configure(policy=policy, name=stage.home.path.name, lease_store=leases, listen="127.0.0.1")
         with reach_keeper(iruka.home, "command") as channel:
             invited = channel.ask(InviteRequest(Terms()))[0]
         assert isinstance(invited, Invited)
