@@ -119,6 +119,18 @@ def test_a_keeper_that_sleeps_longer_than_its_lease_comes_back_to_a_fenced_membe
     assert pair.kakashi.view.holder == IRUKA
 
 
+def test_a_copy_that_lands_when_the_holder_has_the_lease_already_changes_nothing() -> None:
+    """It was on its way when the owner learned from the store that the newer life is its holder's."""
+    pair = Pair()
+    pair.start()
+    pair.cut()
+    pair.run(6, (pair.kakashi,))
+    pair.run(2)
+    assert pair.iruka.view.phase is Phase.AWAY
+    pair.iruka.tell(bond_events.CommitHeld(WALK, KAKASHI, max(pair.iruka.copies)))
+    assert pair.iruka.view.owner_state is OwnerState.FENCED
+
+
 def test_a_host_that_returns_becomes_the_holder_and_starts_nothing() -> None:
     pair = Pair()
     pair.start()

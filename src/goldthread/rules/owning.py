@@ -251,6 +251,8 @@ def _replicate(bonds: Bonds, member: Member) -> None:
 def on_held(bonds: Bonds, member: Member, event: bond_events.CommitHeld) -> None:
     member.carrying = None
     record = member.record
+    if record.phase is Phase.AWAY:
+        return  # It was on its way when a newer life, perhaps the holder's own, was heard of.
     if event.partner != record.holder or (record.held is not None and event.commit <= record.held):
         return
     is_first = record.held is None

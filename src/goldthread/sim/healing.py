@@ -33,13 +33,12 @@ _LONG_SILENCE: Final = seconds(30)
 
 
 def _epochs_elsewhere(place: Place) -> list[Epoch]:
-    """The lives that other keepers have begun of a member."""
-    records = (
-        other.host.journal.members.get(place.name)
-        for other in place.host.world.places(place.work)
-        if other is not place
-    )
-    return [record.epoch for record in records if record is not None and record.phase is not Phase.AWAY]
+    """The lives that other keepers have begun of a member, and the one that the lease gives to another keeper."""
+    world = place.host.world
+    records = (other.host.journal.members.get(place.name) for other in world.places(place.work) if other is not place)
+    begun = [record.epoch for record in records if record is not None and record.phase is not Phase.AWAY]
+    lease = world.registers.lease_of(place.name)
+    return begun if lease is None or lease.owner in (None, place.host.me) else [*begun, lease.epoch]
 
 
 class Calm(Checker):
