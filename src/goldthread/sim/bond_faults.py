@@ -193,12 +193,11 @@ def _begin_anew(place: Place) -> None:
 def decide_if_lost(place: Place) -> None:
     """A person sees that a host is gone, and decides where it is held or owned: `goldthread takeover NAME`."""
     world = place.host.world
+    down = [host.me for host in world.hosts.values() if not host.is_up]
     for host in world.hosts.values():
         record = host.journal.members.get(place.name)
-        is_held = any(
-            berth.work is place.work and not world.hosts[partner].is_up
-            for (partner, _), berth in host.carrier.berths.items()
-        )
+        berths = (host.carrier.berths.get((partner, place.name)) for partner in down)
+        is_held = any(berth is not None and berth.work is place.work for berth in berths)
         is_owned = record is not None and any(not world.hosts[claimant].is_up for claimant in record.claimants)
         known = (one.host.journal.members.get(place.name) for one in world.places(place.work))
         is_nobodys = record is not None and all(one is None or one.phase is Phase.AWAY for one in known)

@@ -135,6 +135,7 @@ class Host:
         place = self.places.get(work.name)
         if place is None:
             place = self.places[work.name] = Place(self, work)
+            self.world.add_place(place)
         return place
 
     def tell(self, text: str) -> None:

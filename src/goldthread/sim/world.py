@@ -6,7 +6,8 @@ moment belongs to a host, and comes later when that host stands still, or to the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from bisect import insort
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from heapq import heapify, heappop, heappush
 from random import Random
@@ -51,6 +52,7 @@ class World:
         self.now = _BEGINNING
         """True time, which no clock shows."""
         self.hosts: dict[KeeperId, Host] = {}
+        self._places: dict[Work, list[Place]] = {}
         self.network = Network(self)
         self.registers = Registers(self)
         self.handled = 0
@@ -73,12 +75,12 @@ class World:
         self.hosts[host.me] = host
         return host
 
-    def places(self, work: Work) -> Iterator[Place]:
+    def add_place(self, place: Place) -> None:
+        insort(self._places.setdefault(place.work, []), place, key=lambda one: one.host.number)
+
+    def places(self, work: Work) -> Iterable[Place]:
         """Wherever there is something of this member."""
-        for host in self.hosts.values():
-            place = host.places.get(work.name)
-            if place is not None and place.work is work:
-                yield place
+        return self._places.get(work, ())
 
     # Time
 
