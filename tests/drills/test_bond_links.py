@@ -76,9 +76,16 @@ def test_link_cut_in_the_middle_of_a_transfer(pair: Hosts) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("share", [0.05, 0.25, 0.45, 0.65, 0.85, 0.99])
-@pytest.mark.parametrize(("source", "target"), [("iruka", "kakashi"), ("kakashi", "iruka")])
-def test_link_cut_at_every_stage_of_a_transfer(pair: Hosts, source: str, target: str, share: float) -> None:
-    """In one direction only: what one side believes to have sent, or to have answered, the other never had."""
+@pytest.mark.parametrize(
+    ("source", "target", "one_way"),
+    [("iruka", "kakashi", True), ("kakashi", "iruka", True), ("iruka", "kakashi", False)],
+    ids=["there", "back", "both"],
+)
+def test_link_cut_at_every_stage_of_a_transfer(
+    pair: Hosts, source: str, target: str, one_way: bool, share: float
+) -> None:
+    """In both directions, and in one only: what one side believes to have sent, or to have answered, the other never
+    had."""
     iruka, kakashi = pair["iruka"], pair["kakashi"]
     iruka.cli("bond", "terms", "kakashi", *SLOW)
     pair.hold_at(1)
@@ -87,11 +94,11 @@ def test_link_cut_at_every_stage_of_a_transfer(pair: Hosts, source: str, target:
     before = pair.bytes_to("kakashi")
     pair.hold_at(2)
     pair.until(lambda: pair.bytes_to("kakashi") - before > share * 8 * LARGE, f"{share:.0%} of a commit is on its way")
-    pair.cut(source, target, one_way=True)
+    pair.cut(source, target, one_way=one_way)
     kakashi.until_contact("iruka", Contact.SILENT)
     held = kakashi.held()
     assert held is not None and held.commit is not None
-    pair.mend(source, target, one_way=True)
+    pair.mend(source, target, one_way=one_way)
     iruka.until_held(2)
     pair.hold_at(3)
     iruka.until_held(3)
