@@ -30,15 +30,15 @@ def test_a_demo_that_is_ended_leaves_nothing(shell: Shell, monkeypatch: pytest.M
 
 @pytest.mark.long
 def test_the_demo_ends_bit_identical_and_leaves_nothing(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process, a copy, a host and its partner are lost in turn; only a lost host may cost steps."""
+    """A process, a keeper, a copy, a host and its partner are lost in turn; only a lost host may cost steps."""
     folder = Path(tempfile.mkdtemp(prefix="gt-"))
     monkeypatch.setenv("TMPDIR", str(folder))
     done = shell("demo", "--json")
     assert done.returncode == 0, done.stderr
     outcome = msgspec.json.decode(done.stdout)
     assert outcome["bit_identical"] is True
-    process, damage, host, back, over, partner = (one["lost_steps"] for one in outcome["happenings"])
-    assert process == damage == back == over == partner == 0
+    process, hang, keeper, damage, host, back, over, partner = (one["lost_steps"] for one in outcome["happenings"])
+    assert process == hang == keeper == damage == back == over == partner == 0
     assert 0 <= host < 50
     assert list(folder.iterdir()) == []
     folder.rmdir()

@@ -27,15 +27,15 @@ from goldthread.wire.circle import CIRCLE_BYTES, write_circle
 __all__ = ["demo"]
 
 _KEEPERS: Final = ("iruka", "kakashi", "tsunade", "twin")
-_POLICY: Final = {"partner_grace": "2s"}
-"""A partner that is lost is waited for less long than usual: the member should not have ended by then."""
+_POLICY: Final = {"partner_grace": "2s", "stacks_wait": "500ms"}
+"""A lost partner, and the stacks of a stopped program, are waited for less long than usual: it is to be a minute."""
 
 
 @click.command(epilog="Example: goldthread demo")
 @json_option
 def demo(as_json: bool) -> int:
-    """Train a small network on two keepers, iruka and kakashi, while its process is killed, its memory damaged, and
-    each of the two is lost.
+    """Train a small network on two keepers, iruka and kakashi, while its process is killed and hung, its keeper
+    killed, its memory damaged, and each of the two hosts is lost.
 
     Takes about a minute, in a temporary folder; nothing is left of it. The status is 1 where the final state is not
     that of a run to which nothing happened.

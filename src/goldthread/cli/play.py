@@ -87,6 +87,8 @@ class Play:
             one.run(self._argv, ONE_THREAD, restarts=_RESTARTS, hang_floor=_HANG_FLOOR)
         acts: tuple[Callable[[], None], ...] = (
             self._kill_process,
+            self._stop_process,
+            self._kill_keeper,
             self._damage_own_copy,
             self._lose_iruka,
             self._iruka_returns,
@@ -118,6 +120,28 @@ class Play:
         os.kill(_pid_of(before), signal.SIGKILL)
         self._wait_next(self._iruka, before, at, "process killed (SIGKILL)", "restarted on iruka")
 
+    def _stop_process(self) -> None:
+        """It makes no sign of life any more, and nobody says why: a hang."""
+        before = self._further(self._iruka)
+        at = monotonic()
+        os.kill(_pid_of(before), signal.SIGSTOP)
+        self._wait_next(self._iruka, before, at, "process hung (SIGSTOP)", "found out, ended and restarted on iruka")
+
+    def _kill_keeper(self) -> None:
+        """The program and its partner do not wait for a keeper: another one takes the program back."""
+        before, keeper = self._further(self._iruka), self._iruka.keeper_pid()
+        at = monotonic()
+        os.kill(keeper, signal.SIGKILL)
+        after = self._iruka.wait(
+            "another keeper",
+            lambda now: now if now.phase is Phase.RUNNING and (now.step or 0) > (before.step or 0) else None,
+        )
+        if self._iruka.keeper_pid() == keeper or (after.pid, after.epoch) != (before.pid, before.epoch):
+            raise KeeperError("the keeper was killed, and its program did not go on under the next one")
+        took, steps = lasting(seconds(monotonic() - at)), (after.step or 0) - (before.step or 0)
+        text = f"another takes the program back after {took} ({amount(steps, 'step')} meanwhile)"
+        self._note(at, before, "iruka's keeper killed (SIGKILL)", text)
+
     def _damage_own_copy(self) -> None:
         """Bits flip in the newest commit, and its program dies: the partner has what is missing."""
         before = self._further(self._iruka)
@@ -141,9 +165,9 @@ class Play:
         before = self._further(self._kakashi, held=False)
         at = monotonic()
         reach_keeper(self._iruka.home, "command").close()
-        after = self._kakashi.wait("iruka to hold it", lambda now: now if _is_held(now) else None)
+        self._kakashi.wait("iruka to hold it", lambda now: True if _is_held(now) else None)
         took = lasting(seconds(monotonic() - at))
-        self._note(at, before, "iruka returns", f"it learns that it is fenced, and holds the copy after {took}", after)
+        self._note(at, before, "iruka returns", f"it learns that it is fenced, and holds the copy after {took}")
 
     def _hand_back(self) -> None:
         before = self._further(self._kakashi)
@@ -171,7 +195,7 @@ class Play:
         took, steps = lasting(seconds(monotonic() - at)), (after.step or 0) - (before.step or 0)
         found = f"iruka finds tsunade in its circle, which holds a whole copy after {took}"
         text = f"the member goes on ({amount(steps, 'step')} meanwhile); {found}"
-        self._note(at, exposed, "kakashi lost", text, after)
+        self._note(at, exposed, "kakashi lost", text)
 
     # What acts are made of
 
@@ -241,7 +265,7 @@ class Play:
 
     # The timeline
 
-    def _note(self, at: float, before: MemberReport, event: str, outcome: str, after: MemberReport) -> None:
+    def _note(self, at: float, before: MemberReport, event: str, outcome: str) -> None:
         took = round(monotonic() - at, 4)
         self._show(Happening(round(at - self._began, 3), Step(before.step or 0), event, outcome, 0, seconds=took))
 
