@@ -53,7 +53,7 @@ def member(**changes: Any) -> MemberReport:
     [
         ({}, "walk is safe: step 412 sealed 0.2 s ago, step 300 deposited 3 min ago, life 3"),
         (
-            {"sealed": None, "deposited": None, "epoch": Epoch(1)},
+            {"sealed": None, "deposited": None, "epoch": Epoch(1), "step": None},
             "walk has nothing safe yet: no commit so far, life 1",
         ),
         (
@@ -69,8 +69,12 @@ def member(**changes: Any) -> MemberReport:
             "walk is in limbo: 6 deaths; kept: step 412 sealed 0.2 s ago",
         ),
         (
-            {"vitals": Vitals.STUCK, "reason": "no beat for 61 s", "sealed": None, "deposited": None},
+            {"vitals": Vitals.STUCK, "reason": "no beat for 61 s", "sealed": None, "deposited": None, "step": None},
             "walk is stuck: no beat for 61 s; no commit so far",
+        ),
+        (
+            {"vitals": Vitals.LIMBO, "phase": Phase.LIMBO, "reason": "no start", "sealed": None, "deposited": None},
+            "walk is in limbo: no start; no whole copy is left",
         ),
     ],
 )

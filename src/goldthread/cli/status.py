@@ -144,7 +144,8 @@ def answer(member: MemberReport) -> str:
     """One sentence: is the work of this member safe now?"""
     # What an exposed member's holder has cannot be counted on.
     counted = msgspec.structs.replace(member, held=None) if member.exposed else member
-    copies = ", ".join(_copy_words(counted)) or "no commit so far"
+    none = "no whole copy is left" if member.step else "no commit so far"
+    copies = ", ".join(_copy_words(counted)) or none
     if member.phase is Phase.AWAY:
         return f"{member.name} is away: {member.reason}"
     if member.vitals in _ILL:
