@@ -258,9 +258,9 @@ class Pair:
                     host.tell(event)
         raise AssertionError("they talk without end")
 
-    def start(self, steps: int = 3) -> None:
+    def start(self, steps: int = 3, budget: int = 2) -> None:
         """The member runs on iruka, bonded, with its newest step held."""
-        self.iruka.tell(events.RunAsked(1, WALK, Budget(2)))
+        self.iruka.tell(events.RunAsked(1, WALK, Budget(budget)))
         self.settle()
         self.iruka.tell(bond_events.BundleMade(WALK, "bundle", ""))
         for step in range(1, steps + 1):

@@ -111,6 +111,18 @@ def test_what_is_forgotten_while_its_holder_is_away_does_not_come_back() -> None
     assert (pair.iruka.view.epoch, pair.iruka.view.restored) == (4, None)
 
 
+def test_what_waits_to_be_started_again_is_handed_over() -> None:
+    pair = Pair()
+    pair.start(budget=3)
+    for _ in range(3):
+        pair.iruka.end()
+        pair.settle()
+    assert pair.iruka.view.phase is Phase.WAITING
+    pair.iruka.tell(bond_events.TakeoverAsked(7, WALK, KAKASHI))
+    pair.run(3)
+    assert (pair.iruka.running, pair.kakashi.running) == (None, 4)
+
+
 def test_terms_that_are_too_small_for_a_state_are_said_when_the_bond_is_tied() -> None:
     """By its owner, at once; and it is held as soon as more is lent."""
     pair = Pair()

@@ -50,7 +50,7 @@ TRANSITIONS: Final[dict[Phase, frozenset[Phase]]] = {
     _P.RUNNING: frozenset({_P.STUCK, _P.ENDING}) | _AFTER_DEATH,
     _P.STUCK: frozenset({_P.RUNNING, _P.ENDING}) | _AFTER_DEATH,
     _P.ENDING: frozenset({_P.RUNNING}) | _AFTER_DEATH,
-    _P.WAITING: frozenset({_P.STARTING, _P.RUNNING, _P.ENDED, _P.AWAY}),
+    _P.WAITING: frozenset({_P.STARTING, _P.RUNNING, _P.DOWN, _P.ENDED, _P.AWAY}),
     _P.DOWN: frozenset({_P.STARTING, _P.RUNNING, _P.AWAY}),
     _P.LIMBO: frozenset({_P.STARTING, _P.RUNNING, _P.AWAY}),
     _P.ENDED: frozenset({_P.STARTING, _P.AWAY}),
