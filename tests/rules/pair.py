@@ -94,8 +94,9 @@ class Host:
                     )
                     pair.soon(other, answer)
             case bond_orders.EndBond():
-                pair.soon(other, bond_events.BondOver(self.me, order.text))
-                pair.soon(self, bond_events.BondOver(other.me, order.text))
+                if pair.passes(self, other):
+                    pair.soon(other, bond_events.BondOver(self.me, order.text))
+                    pair.soon(self, bond_events.BondOver(other.me, order.text))
             case bond_orders.ReadLease():
                 pair.soon(self, pair.read(order))
             case bond_orders.SwapLease():

@@ -123,6 +123,34 @@ def test_what_waits_to_be_started_again_is_handed_over() -> None:
     assert (pair.iruka.running, pair.kakashi.running) == (None, 4)
 
 
+def handed_over_in_the_dark(pair: Pair) -> None:
+    """To a partner that does not hear so before the bond is ended."""
+    pair.start()
+    pair.cut()
+    pair.iruka.tell(bond_events.TakeoverAsked(7, WALK, KAKASHI))
+    pair.run(0.5)
+    assert pair.iruka.view.phase is Phase.DOWN
+    pair.iruka.tell(bond_events.BondEndAsked(8, KAKASHI))
+    pair.run(0.5)
+
+
+def test_what_was_handed_over_starts_here_after_all_when_the_bond_ends() -> None:
+    """Where its lease is had back."""
+    pair = Pair()
+    handed_over_in_the_dark(pair)
+    assert pair.iruka.running == 2
+
+
+def test_what_was_handed_over_waits_for_the_end_of_the_bond_where_there_is_no_lease() -> None:
+    """The partner may have taken it meanwhile."""
+    pair = Pair(store="")
+    handed_over_in_the_dark(pair)
+    assert pair.iruka.running is None
+    pair.link()
+    pair.run(3)
+    assert (pair.iruka.running, pair.kakashi.running) == (2, None)
+
+
 def test_terms_that_are_too_small_for_a_state_are_said_when_the_bond_is_tied() -> None:
     """By its owner, at once; and it is held as soon as more is lent."""
     pair = Pair()

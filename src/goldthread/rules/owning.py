@@ -77,6 +77,8 @@ def _choose_holder(bonds: Bonds, member: Member) -> None:
         return
     if record.holder is not None and (partner is None or partner.record.ending or partner.record.ended):
         _let_go(member, OwnerState.SEEKING)
+        if record.given_up and record.phase is Phase.DOWN:
+            _take_back(member, f"the bond with {bonds.name_of(record.holder)}, to which it was handed over, ends")
     elif partner is not None:
         _watch_holder(bonds, member, partner)
     elif record.owner_state in (OwnerState.CLOSED, OwnerState.FENCED):
@@ -181,13 +183,17 @@ def _do_without(bonds: Bonds, member: Member, partner: Partner) -> None:
             member.carry_failure = text
             member.alarm(AlarmLevel.CRITICAL, f"{text}: `goldthread takeover {record.name}` takes it back")
     elif record.given_up and record.phase is Phase.DOWN:
-        why = f"{partner.name}, to which it was handed over, is silent"
-        member.persist(begun=record.epoch)  # Its lease was given up under this number, which is used no more.
-        beginnings.start_life(member, f"life {member.next_epoch} starts here after all: {why}")
+        _take_back(member, f"{partner.name}, to which it was handed over, is silent")
     elif bonds.choose_holder(member) or _find_helper(
         bonds, member, f"{partner.name} held {record.name}, and is silent"
     ):
         _let_go(member, OwnerState.SEEKING)
+
+
+def _take_back(member: Member, why: str) -> None:
+    """What was given up goes on here, as soon as it is vouched for that nobody has taken it."""
+    member.persist(begun=member.record.epoch)  # Its lease was given up under this number, which is used no more.
+    beginnings.start_life(member, f"life {member.next_epoch} starts here after all: {why}")
 
 
 def _expose(member: Member) -> None:
