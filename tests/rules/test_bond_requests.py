@@ -12,7 +12,7 @@ from goldthread.names import CommitId, Epoch, KeeperId, MemberName, Step
 from goldthread.policy import Budget
 from goldthread.report import Phase
 from goldthread.rules import bond_events, events, orders
-from goldthread.terms import Consent, Terms
+from goldthread.terms import Consent, Terms, WithoutLeaseStore
 
 NOBODY = KeeperId("n" * 32)
 OTHER = MemberName("other")
@@ -149,6 +149,21 @@ def test_what_was_handed_over_waits_for_the_end_of_the_bond_where_there_is_no_le
     pair.link()
     pair.run(3)
     assert (pair.iruka.running, pair.kakashi.running) == (2, None)
+
+
+def test_a_life_that_was_taken_over_does_not_go_on_when_the_bond_is_over() -> None:
+    """That the partner agrees to the end may be heard before the word of the newer life there."""
+    pair = Pair(store="", terms=Terms(without_lease_store=WithoutLeaseStore.YIELD))
+    pair.start()
+    pair.cut()
+    pair.iruka.tell(bond_events.BondEndAsked(7, KAKASHI))
+    pair.run(4)
+    assert pair.iruka.frozen and pair.kakashi.running == 2
+    pair.iruka.tell(bond_events.BondOver(KAKASHI, "it has agreed"))
+    assert not pair.iruka.seal(4)
+    pair.link()
+    pair.run(1)
+    assert pair.iruka.view.phase is Phase.AWAY
 
 
 def test_terms_that_are_too_small_for_a_state_are_said_when_the_bond_is_tied() -> None:
