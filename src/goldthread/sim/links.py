@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from goldthread.names import KeeperId, milliseconds
+from goldthread.names import KeeperId, milliseconds, seconds
 from goldthread.rules.bond_events import BondOver, LinkLost, LinkUp
 
 if TYPE_CHECKING:
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 __all__ = ["Links"]
 
 _DIAL_EVERY: Final = milliseconds(250)
+_AGREED: Final = seconds(2)
+"""That a bond is over is agreed to by then, if nothing of it was lost."""
 _NOTICED: Final = 0.3
 """How often a look finds that a cut link is dead; whoever was cut off hears nothing of it."""
 
@@ -63,10 +65,16 @@ class Links:
             self._host.give(event)
 
     def part(self, partner: KeeperId, text: str) -> None:
-        """Tell the partner that the bond is over."""
+        """Tell the partner that the bond is over, until it has agreed: a connection carries all that is said on it."""
         host = self._host
         other = host.world.hosts[partner]
         host.world.network.send(host, other, other.links.hear_parting, host.me, text)
+        host.keeper_after(_AGREED, self._part_again, partner, text)
+
+    def _part_again(self, partner: KeeperId, text: str) -> None:
+        bond = self._host.journal.bonds.get(partner)
+        if bond is not None and bond.ending and partner in self._up:
+            self.part(partner, text)
 
     def hear_parting(self, partner: KeeperId, text: str) -> None:
         """A partner ends the bond; whoever does not know of one agrees at once."""
