@@ -28,7 +28,7 @@ from goldthread.wire.bond_requests import AcceptRequest, Invited, InviteRequest
 
 MEMBER = MemberName("bench")
 LOSSES = 5
-PRESETS = {"default": "", "fast": "fast"}
+PRESETS: dict[str, dict[str, str]] = {"default": {}, "fast": {"preset": "fast"}}
 PROGRAM = """
 import time, goldthread
 with goldthread.join("bench") as life:
@@ -41,7 +41,7 @@ with goldthread.join("bench") as life:
 Facts = dict[str, float]
 
 
-def lose_one(preset: str) -> float:
+def lose_one(policy: dict[str, str]) -> float:
     """Seconds from the loss of a host to the beginning of its member's next life on the other."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         leases = Path(folder) / "leases.sqlite"
@@ -49,10 +49,8 @@ def lose_one(preset: str) -> float:
         iruka, kakashi = stages
         try:
             for stage in stages:
-                stage.configure(name=stage.home.path.name, lease_store=f"sqlite://{leases}", listen="127.0.0.1")
-                if preset:
-                    with (stage.home.path / "goldthread.toml").open("a") as file:
-                        file.write(f'[policy]\npreset = "{preset}"\n')
+                settings = {"name": stage.home.path.name, "lease_store": f"sqlite://{leases}", "listen": "127.0.0.1"}
+                stage.configure(policy=policy, **settings)
             with reach_keeper(iruka.home, "command") as channel:
                 invited = channel.ask(InviteRequest(Terms()))[0]
             assert isinstance(invited, Invited)
@@ -76,8 +74,8 @@ def is_guarded(now: MemberReport) -> bool | None:
 
 def takeovers() -> dict[str, Facts]:
     found = {}
-    for name, preset in PRESETS.items():
-        taken = [lose_one(preset) for _ in range(LOSSES)]
+    for name, policy in PRESETS.items():
+        taken = [lose_one(policy) for _ in range(LOSSES)]
         found[f"host lost to takeover, {name}"] = {"s": statistics.median(taken), "most_s": max(taken)}
     return found
 

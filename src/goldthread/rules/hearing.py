@@ -14,6 +14,7 @@ from goldthread.rules import (
     bond_orders,
     claiming,
     elsewhere,
+    handover,
     holding,
     inventory,
     leasing,
@@ -323,17 +324,17 @@ def on_takeover(bonds: Bonds, event: bond_events.TakeoverAsked) -> None:
     held = next((one for (_, name), one in bonds.helds.items() if name == event.member), None)
     if event.to != bonds.me and member is not None and member.record.phase is not Phase.AWAY:
         bonds.set_time(member)
-        owning.hand_over(bonds, member, event)
+        handover.hand_over(bonds, member, event)
     elif event.to != bonds.me:
         bonds.out.append(orders.Refuse(event.ticket, "UsageError", f"{event.member} is not owned here", ""))
     elif member is not None and member.record.phase is Phase.AWAY and (held is None or held.record.commit is None):
         bonds.set_time(member)
-        owning.reclaim(bonds, member, event.ticket)
+        handover.reclaim(bonds, member, event.ticket)
     elif held is not None:
         _take_by_hand(bonds, held, event.ticket)
     elif member is not None and member.record.claimants:
         bonds.set_time(member)
-        owning.release(bonds, member, event.ticket)
+        handover.release(bonds, member, event.ticket)
     else:
         text = f"{event.member} is not held here" if member is None else f"{event.member} runs here"
         bonds.out.append(orders.Refuse(event.ticket, "UsageError", text, ""))
