@@ -166,6 +166,19 @@ def test_a_life_that_was_taken_over_does_not_go_on_when_the_bond_is_over() -> No
     assert pair.iruka.view.phase is Phase.AWAY
 
 
+def test_what_was_handed_over_starts_here_after_all_when_the_partner_has_lost_its_copy() -> None:
+    """Nobody else could start it, and nothing that is here would be sent."""
+    pair = Pair()
+    pair.start()
+    pair.kakashi.die()
+    pair.iruka.tell(bond_events.TakeoverAsked(7, WALK, KAKASHI))
+    pair.run(0.5)
+    assert pair.iruka.view.phase is Phase.DOWN
+    pair.kakashi.come_back()
+    pair.run(5)
+    assert (pair.iruka.running, pair.kakashi.running) == (2, None)
+
+
 def test_terms_that_are_too_small_for_a_state_are_said_when_the_bond_is_tied() -> None:
     """By its owner, at once; and it is held as soon as more is lent."""
     pair = Pair()

@@ -141,6 +141,8 @@ def _watch_holder(bonds: Bonds, member: Member, partner: Partner) -> None:
             _expose(member)
             member.record = msgspec.structs.replace(record, held=None)
             member.alarm(AlarmLevel.WARNING, f"{partner.name} has lost its copy of {record.name}; it is sent again")
+            if record.given_up and record.phase is Phase.DOWN:
+                _take_back(member, f"{partner.name}, to which it was handed over, has lost its copy")
     elif held is not None and held.commit is not None and (record.held is None or held.commit > record.held):
         if record.held is None:
             _cover(member, f"{partner.name} has a whole copy of {record.name} again")
