@@ -45,7 +45,7 @@ def hear(bonds: Bonds, partner: Partner, fact: OwnedFact) -> None:
     if held is not None and held.record.origin == fact.origin and fact.epoch >= held.record.epoch:
         _learn(bonds, held, fact)  # Refused or not: what the owner said last of its guard binds.
     if reason:
-        if fact.hold:
+        if fact.hold or _knows_newer(own, fact):  # Its owner may wait for a promise that is not given.
             partner.refused[fact.member] = reason
         return
     if own is not None and own.record.phase not in _ELSEWHERE:
