@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path, PurePath
@@ -26,7 +27,8 @@ __all__ = ["command_of", "name_of", "run"]
 
 _OF_A_LIFE: Final = frozenset({"GOLDTHREAD_MEMBER", "GOLDTHREAD_EPOCH", "GOLDTHREAD_HOME"})
 """Said anew to each life; what an outer program was told must not reach an inner one."""
-_OPTIONS_WITH_VALUE: Final = frozenset({"-W", "-X", "--check-hash-based-pycs"})
+_OPTION_WITH_VALUE: Final = re.compile(r"-(?:[^-cmWX]*([cmWX])|-check-hash-based-pycs)(.*)", re.DOTALL)
+"""An option of Python, alone or after others in one word (`-um`), and its value where that is in the same word."""
 
 
 @click.command(
@@ -102,14 +104,14 @@ def _run_by_python(argv: Sequence[str]) -> tuple[str, str]:
     """The module and the script that Python is asked to run; one of them, or neither."""
     rest = iter(argv[1:])
     for argument in rest:
-        if argument == "-m":
-            return next(rest, ""), ""
-        if argument == "-c":
-            break
-        if argument in _OPTIONS_WITH_VALUE:
-            next(rest, None)
-        elif not argument.startswith("-"):
+        if not argument.startswith("-"):
             return "", argument
+        option = _OPTION_WITH_VALUE.fullmatch(argument)
+        value = "" if option is None else option[2] or next(rest, "")
+        if option is not None and option[1] == "m":
+            return value, ""
+        if argument == "-" or (option is not None and option[1] == "c"):
+            break
     return "", ""
 
 
