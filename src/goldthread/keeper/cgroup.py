@@ -156,7 +156,7 @@ class Starved(NamedTuple):
     text: str
 
 
-def starve(pid: int, home: Path, wait_seconds: float = 10.0) -> Starved:
+def starve(pid: int, home: Path, wait_seconds: float = 60.0) -> Starved:
     """Bring about, for real, that a program has no memory left; what was done is said.
 
     Where control groups can be had, its group may grow no further, a child of ours in the same group eats what is
@@ -180,17 +180,22 @@ def starve(pid: int, home: Path, wait_seconds: float = 10.0) -> Starved:
 
 
 def _starve_group(group: LifeGroup, pid: int, wait_seconds: float) -> bool:
-    """Whether the kernel ended the program."""
+    """Whether the kernel ended the program: by the time the eater has eaten all that it was given, or never."""
     pidfd = os.pidfd_open(pid)
     kills_before = group.oom_kills()
+    ended, over = select.poll(), select.poll()
+    ended.register(pidfd, select.POLLIN)
+    over.register(pidfd, select.POLLIN)
     try:
         with _first_to_go(pid), _eater(group, pid) as eater, _limited(group, group.used_bytes() + _STARVE_SPARE_BYTES):
-            assert eater.stdin is not None
+            assert eater.stdin is not None and eater.stdout is not None
+            over.register(eater.stdout, select.POLLIN)
             eater.stdin.write(b"%d\n" % (group.used_bytes() // _MEBIBYTE + 2 * _STARVE_SPARE_BYTES // _MEBIBYTE))
             eater.stdin.flush()
-            ended = select.poll()
-            ended.register(pidfd, select.POLLIN)
-            return bool(ended.poll(wait_seconds * 1000)) and group.oom_kills() > kills_before
+            over.poll(wait_seconds * 1000)
+        if group.oom_kills() == kills_before:
+            return False
+        return bool(ended.poll(wait_seconds * 1000))
     finally:
         os.close(pidfd)
 
@@ -218,7 +223,8 @@ def _limited(group: LifeGroup, most_bytes: int) -> Iterator[None]:
 
 
 # It eats by the mebibyte and looks before each whether the program still lives, so that it stops in time for the
-# others in the group. It is the last that the kernel would end, where its user may ask for that.
+# others in the group, and says when it has done. It is the last that the kernel would end, where its user may ask for
+# that.
 _EATER: Final = """
 import os, select, sys
 try:
@@ -232,13 +238,14 @@ for _ in range(int(sys.stdin.readline() or 0)):
     if ended.poll(0):
         break
     eaten.append(bytearray(b"x") * (1 << 20))
+print("done", flush=True)
 sys.stdin.read()
 """
 
 
 @contextmanager
 def _eater(group: LifeGroup, pid: int) -> Iterator[subprocess.Popen[bytes]]:
-    eater = subprocess.Popen([sys.executable, "-S", "-c", _EATER, str(pid)], stdin=subprocess.PIPE)
+    eater = subprocess.Popen([sys.executable, "-S", "-c", _EATER, str(pid)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         if not group.add(eater.pid):
             raise PermissionError(1, "a process may not be put into it")
