@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import NewType
+
+import msgspec
 
 from goldthread.errors import UsageError
 
@@ -69,8 +70,7 @@ def member_name(text: str) -> MemberName:
     )
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class CommitId:
+class CommitId(msgspec.Struct, frozen=True, order=True):
     """One whole state of a member. The order is the order in which commits were made: `sequence` counts the
     commits of one life from 1, and within a life steps never go backwards."""
 
@@ -82,7 +82,7 @@ class CommitId:
         return f"step {self.step} of life {self.epoch}"
 
 
-class Level(Enum):
+class Level(StrEnum):
     """Where a commit is whole."""
 
     SEALED = "sealed"

@@ -199,7 +199,6 @@ def test_what_is_empty_has_no_opinion() -> None:
         ([Walker(1)], [Rule(1)], "state[0]: the commit has a Walker, the program a Rule"),
         ([Model(1)], [{"weight": 1}], "state[0]: the commit has a Model, the program a dict"),
     ],
-    ids=str,
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_and_nothing_is_changed(stored: Any, initial: Any, sentence: str) -> None:
     """The place, both sides, and the ways out."""

@@ -267,7 +267,6 @@ def test_a_cycle_is_refused_by_its_place() -> None:
         ({"a": defaultdict(lambda: 0)}, r'state["a"]: a defaultdict with the factory'),
         (object(), "state: object cannot be stored"),
     ],
-    ids=str,
 )
 def test_what_cannot_be_stored_is_named_by_its_place(thing: object, sentence: str) -> None:
     """Before anything is written, and with a way out."""

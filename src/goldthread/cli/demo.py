@@ -12,6 +12,8 @@ import secrets
 import shutil
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -42,9 +44,8 @@ def demo(as_json: bool) -> int:
     """
     program = _program()
     os.environ.update(ONE_THREAD)
-    with open_stages(MEMBER, *_KEEPERS) as stages:
+    with open_stages(MEMBER, *_KEEPERS) as stages, _own_settings() as own:
         leases = stages[0].home.path.parent / "leases.sqlite"
-        own = _own_settings()
         for stage in stages:
             name = stage.home.path.name
             common = {"name": name, "lease_store": f"sqlite://{leases}", "listen": "127.0.0.1"}
@@ -57,12 +58,18 @@ def demo(as_json: bool) -> int:
     return 0 if outcome.bit_identical else 1
 
 
-def _own_settings() -> dict[str, dict[str, str]]:
-    """iruka and tsunade are of one circle, and iruka knows where tsunade will be."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        place = f"127.0.0.1:{free.getsockname()[1]}"
+@contextmanager
+def _own_settings() -> Iterator[dict[str, dict[str, str]]]:
+    """iruka and tsunade are of one circle, and iruka knows where tsunade will be.
+
+    tsunade comes late: its port is kept from all others until then, by a socket that is bound and does not listen.
+    """
     circle = write_circle(secrets.token_bytes(CIRCLE_BYTES))
-    return {"iruka": {"circle": circle, "keepers": place}, "tsunade": {"circle": circle, "listen": place}}
+    with socket.socket() as kept:
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        kept.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{kept.getsockname()[1]}"
+        yield {"iruka": {"circle": circle, "keepers": place}, "tsunade": {"circle": circle, "listen": place}}
 
 
 def _program() -> Path:
