@@ -43,7 +43,7 @@ def test_a_home_that_cannot_be_used_is_essential(shell: Shell, home: Home) -> No
     home.path.write_text("")
     done = shell("doctor")
     assert done.returncode == 1
-    assert "cannot be written to" in done.stdout
+    assert "cannot be written to" in shell("doctor", "--json").stdout
     assert "goldthread cannot work here: 1 of" in done.stdout
 
 

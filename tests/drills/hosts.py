@@ -16,7 +16,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -218,6 +218,11 @@ class Host:
         (pid,) = self.place.processes(KEEPER)
         os.kill(pid, number)
 
+    def freeze_keeper(self) -> None:
+        """Not while it has the lock of a file of leases: that would hold up every other keeper."""
+        with self._hosts.leases_untouched():
+            self.signal_keeper(signal.SIGSTOP)
+
     @staticmethod
     def _end(found: list[tuple[int, int]]) -> None:
         for pid, _ in found:
@@ -338,6 +343,16 @@ class Hosts:
                         os.kill(pid, signal.SIGKILL)
             with contextlib.closing(sqlite3.connect(host.home.journal)) as journal, journal:
                 journal.execute("UPDATE keepers SET boot = 'the boot before'")
+
+    @contextlib.contextmanager
+    def leases_untouched(self) -> Iterator[None]:
+        """Nobody reads or writes the file of leases meanwhile, where there is one."""
+        if not (self.folder / "leases").exists():
+            yield
+            return
+        with contextlib.closing(sqlite3.connect(self.folder / "leases", 60, isolation_level=None)) as leases:
+            leases.execute("BEGIN EXCLUSIVE")
+            yield
 
     def lose_leases(self) -> None:
         """The disk with the leases is gone."""

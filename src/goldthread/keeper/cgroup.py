@@ -245,7 +245,9 @@ sys.stdin.read()
 
 @contextmanager
 def _eater(group: LifeGroup, pid: int) -> Iterator[subprocess.Popen[bytes]]:
-    eater = subprocess.Popen([sys.executable, "-S", "-c", _EATER, str(pid)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    eater = subprocess.Popen(
+        [sys.executable, "-S", "-c", _EATER, str(pid)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     try:
         if not group.add(eater.pid):
             raise PermissionError(1, "a process may not be put into it")

@@ -4,6 +4,7 @@ A file that several processes write to now and then: the rollback journal, not a
 for one process that tends it and (before SQLite 3.51.3) could lose a write when two met in the wrong instant. A swap
 that returned is on the disk (`synchronous = EXTRA`: also the removal of the journal). Each call opens the file anew,
 which takes a fraction of a millisecond, needs no care of threads, and cannot go on in a file that was replaced.
+A keeper that is stopped (SIGSTOP) in the middle of a call holds up the others until it goes on or ends.
 
 A file has an identity, drawn when it is made. It is the store's address, since two machines may each have a file of
 the same path; and a file with another identity is not written to: its registers do not know what was granted before.
