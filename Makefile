@@ -47,7 +47,7 @@ demo: $(READY) ## A process, a copy and two hosts are lost in turn, and a progra
 	@$(BIN)/goldthread demo
 
 test: lint ## Every check but those that need torch or take long
-	@$(BIN)/python -m pytest -m 'not torch and not long' --cov --cov-report=term-missing:skip-covered
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not torch and not long' --cov --cov-report=term-missing:skip-covered
 
 test-torch: $(TORCH_READY) ## What needs torch or JAX, in an environment of its own
 	@$(TORCH)/bin/python -m pytest -m torch

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from goldthread.sim.things import Slot
 
 SEEDS = 1_000
 SHARES = 10
+JOBS = str(os.cpu_count())
 REGRESSIONS = Path(__file__).with_name("regressions.txt")
 
 
@@ -42,26 +44,33 @@ def seeds_that_failed_once() -> list[tuple[int, int]]:
     return [(int(words[0]), int(words[1])) for words in lines]
 
 
-@pytest.mark.parametrize("share", range(SHARES))
-def test_every_promise_is_kept_in_a_thousand_worlds(share: int) -> None:
+def run_worlds(first: int, keepers: int, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """A share of the worlds, by as many processes as there are cores."""
+    share = SEEDS // SHARES
+    main(["--first", str(first), "--seeds", str(share), "--keepers", str(keepers), "--jobs", JOBS, "--json"])
+    told: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return told
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, SEEDS // SHARES))
+def test_every_promise_is_kept_in_a_thousand_worlds(first: int, capsys: pytest.CaptureFixture[str]) -> None:
     """Of one keeper."""
-    broken = {seed: run_seed(seed).broken for seed in range(share, SEEDS, SHARES)}
-    assert {seed: text for seed, text in broken.items() if text} == {}
+    told = run_worlds(first, 1, capsys)
+    assert (told["seeds"], told["failed"]) == (SEEDS // SHARES, [])
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, SEEDS // SHARES))
 def test_every_promise_is_kept_where_keepers_are_bonded(first: int, capsys: pytest.CaptureFixture[str]) -> None:
-    """Another thousand worlds, of two keepers, of three, and now and then of many; shared by as many processes as
-    there are cores."""
-    words = ["--first", str(first), "--seeds", str(SEEDS // SHARES), "--jobs", str(os.cpu_count()), "--json"]
-    main(words)
-    told = json.loads(capsys.readouterr().out)
+    """Another thousand worlds, of two keepers, of three, and now and then of many."""
+    told = run_worlds(first, 0, capsys)
     assert (told["seeds"], told["failed"]) == (SEEDS // SHARES, [])
 
 
-@pytest.mark.parametrize(("seed", "keepers"), seeds_that_failed_once())
-def test_what_failed_once_does_not_fail_again(seed: int, keepers: int) -> None:
-    assert run_seed(seed, keepers).broken == ""
+@pytest.mark.parametrize("share", range(SHARES))
+def test_what_failed_once_does_not_fail_again(share: int) -> None:
+    with get_context("spawn").Pool(int(JOBS)) as pool:
+        outcomes = pool.starmap(run_seed, seeds_that_failed_once()[share::SHARES], chunksize=1)
+    assert [(one.seed, one.keepers, one.broken) for one in outcomes if one.broken] == []
 
 
 def start_over_silently(self: Choice, copies: Any) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from operator import attrgetter, eq
 from typing import Any, Final
 
@@ -24,8 +25,10 @@ from goldthread.slots.copying import ALONE_BYTES, Crew, Payload, PayloadCopy
 from goldthread.slots.layout import CHUNK_BYTES
 from goldthread.slots.pins import open_for_pins, pin_for_writing, unpin
 from goldthread.slots.slot import Slot
+from goldthread.slots.sparse import Looks
 from goldthread.slots.structure import Structure
 from goldthread.slots.tree import walk
+from goldthread.slots.writes import WrittenPages
 from goldthread.wire.image import HEADER_BYTES, SEAL_AT, Header, pack_header
 
 __all__ = ["Writer"]
@@ -90,6 +93,7 @@ class Writer:
         slots_most: int,
         new_slot: Callable[[int, int], int | None],
         pickle: bool,
+        sparse: bool = False,
         voucher: Voucher | None = None,
     ) -> None:
         self._member = member
@@ -104,6 +108,11 @@ class Writer:
         self._table: list[bytes] | None = None
         self._settled: list[bool] | None = None
         self._crew = Crew()
+        self._looks: Looks | None = None
+        """None: every array is read. So it is too where the kernel does not say what was written."""
+        if sparse:
+            with suppress(OSError):
+                self._looks = Looks(WrittenPages())
         self._ahead: _Place | None = None
         """Once all slots are made, the one with the oldest commit: for the next, if it is large enough and unread."""
 
@@ -161,6 +170,8 @@ class Writer:
     def close(self) -> None:
         """Give up all slots; what is sealed in them is the keeper's to free."""
         self._crew.close()
+        if self._looks is not None:
+            self._looks.close()
         while self._places:
             self._places.popitem()[1].close()
 
@@ -175,6 +186,7 @@ class Writer:
     ) -> None:
         layout, image, payload = structure.layout, place.slot.image, place.payload
         manifest_at, _, end = bounds
+        look = 0 if self._looks is None else self._looks.look(layout, arrays)
         place.payload = None
         self._crew.wait()
         place.seal[0] = 0
@@ -182,9 +194,12 @@ class Writer:
 
         if payload is None or payload.layout is not layout:
             payload = Payload(layout, image[HEADER_BYTES:manifest_at])
-        copy = PayloadCopy(payload, arrays, self._settled if structure is self._structure else None)
+        settled = self._settled if structure is self._structure else None
+        lacking = None if self._looks is None else self._looks.lacking(payload.look)
+        copy = PayloadCopy(payload, arrays, settled, lacking)
         copy.place_strided()
-        self._crew.do(len(layout.chunks), copy.copy, alone=layout.large_bytes < ALONE_BYTES)
+        alone = min(layout.large_bytes, len(copy.lacking) * CHUNK_BYTES) < ALONE_BYTES
+        self._crew.do(len(copy.lacking), copy.copy, alone=alone)
 
         table = b"".join(copy.table)
         image[manifest_at:end] = manifest + table
@@ -195,6 +210,7 @@ class Writer:
         self._structure = structure
         self._settled = None if last is None else list(map(eq, copy.table, last))
         self._table = payload.table = copy.table
+        payload.look = look
         place.payload = payload
 
     def _seal(self, place: _Place, sequence: int) -> None:

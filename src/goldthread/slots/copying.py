@@ -2,8 +2,9 @@
 
 The checksum is always that of the bytes in the slot: another thread may change the source meanwhile. A chunk that
 is expected not to have changed is hashed where it lies in the program; if the slot holds the same bytes already,
-nothing is copied. Above `ALONE_BYTES` a second thread helps: copying and hashing let go of the interpreter's lock.
-Small arrays count for nothing there, since gathering them does not let go of it.
+nothing is copied. Of a sparse state it is known beforehand which chunks the slot may lack, and no other is read. Above
+`ALONE_BYTES` a second thread helps: copying and hashing let go of the interpreter's lock. Small arrays count for
+nothing there, since gathering them does not let go of it.
 """
 
 from __future__ import annotations
@@ -134,6 +135,8 @@ class Payload:
         self.target = np.frombuffer(memory, np.uint8)
         self.table: list[bytes] | None = None
         """The checksums of its chunks; None before it was sealed."""
+        self.look = 0
+        """Of a sparse state, the look after which it was filled."""
         for start, end in layout.holes:
             self.target[start:end] = 0
 
@@ -141,16 +144,27 @@ class Payload:
 class PayloadCopy:
     """One copy of arrays into a payload."""
 
-    def __init__(self, payload: Payload, arrays: Sequence[Array], settled: Sequence[bool] | None) -> None:
-        """`settled` says which chunks are expected to be what they were."""
-        layout = payload.layout
+    def __init__(
+        self,
+        payload: Payload,
+        arrays: Sequence[Array],
+        settled: Sequence[bool] | None,
+        lacking: Sequence[int] | None = None,
+    ) -> None:
+        """`settled` says which chunks are expected to be what they were, and `lacking` names all that a sealed payload
+        may lack."""
+        layout, held = payload.layout, payload.table
         self.table: list[bytes] = [b""] * len(layout.chunks)
         """The checksums of the chunks, as they are copied."""
+        self.lacking: Sequence[int] = range(len(layout.chunks))
+        """The chunks that are to be copied."""
+        if held is not None and lacking is not None:
+            self.table, self.lacking = list(held), lacking
         self._layout = layout
         self._pool = [*arrays, *layout.pads]
         self._target = payload.target
         self._memory = payload.memory
-        self._held = payload.table
+        self._held = held
         self._settled = settled
         self._flats = {index: flat(arrays[index]) if layout.lengths[index] else None for index in layout.large}
 
@@ -163,9 +177,9 @@ class PayloadCopy:
                 np.copyto(place.reshape(array.shape), array)
 
     def copy(self, start: int, end: int) -> None:
-        """Copy the chunks from `start` to `end`."""
+        """Copy the chunks from `start` to `end` of those that are lacking."""
         chunks, memory, table, held, settled = self._layout.chunks, self._memory, self.table, self._held, self._settled
-        for index in range(start, end):
+        for index in self.lacking[start:end]:
             pieces = chunks[index]
             if settled is not None and held is not None and settled[index] and len(pieces) == 1:
                 digest = self._source_checksum(pieces[0])
