@@ -7,9 +7,9 @@ time that the same bytes take over one plain loopback connection, from memory th
 was, with large buffers; it is measured between the commits, since what else the machine does falls on both.
 
 *Held*: from the start of `commit(wait="held")` to its return. *Back to back*: five commits, and the time from the
-seal of the last until the program knows that it is held. *Restore*: from the call of the partner until every byte is
-checked and lies in arrays that the program had. *Streamed*: the loop of `datapath.py` with a partner; how much of a
-step the commits and their way to the partner cost, on the same cores.
+seal of the last until the program knows that it is held. *Sparse*: by a program that joins so. *Restore*: from the
+call of the partner until every byte is checked and lies in arrays that the program had. *Streamed*: the loop of
+`datapath.py` with a partner; how much of a step the commits and their way to the partner cost, on the same cores.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ from goldthread.wire.image import read_header
 from goldthread.wire.messages import ReportRequest
 
 MEMBER = MemberName("bench")
-WARM_UP, REPEATS = 3, 7
+SPARSE = MemberName("sparse")
+WARM_UP, REPEATS = 4, 7
 BACK_TO_BACK = 5
 PIECE_BYTES = 4 << 20
 LOOK_SECONDS = 0.0002
@@ -92,12 +94,12 @@ def send_plain(port: int, mib: int) -> None:
                 stream.sendall(source[start : start + PIECE_BYTES])
 
 
-def commits_here(mib: int) -> None:
+def commits_here(mib: int, sparse: bool) -> None:
     """In the program, under the keeper that the environment names. Says what it found, and waits to be ended."""
     plain = Plain(mib)
     x = np.ones(mib << 17)
     found: dict[str, Facts] = {}
-    with goldthread.join(MEMBER) as life:
+    with goldthread.join(SPARSE if sparse else MEMBER, sparse=sparse) as life:
         state = life.restore({"x": x, "step": 0})
 
         def change(part: np.ndarray[Any, Any]) -> None:
@@ -123,6 +125,8 @@ def commits_here(mib: int) -> None:
             "held, 1 % changed": lambda: one(x[: x.size // 100]),
             "held, five back to back": five,
         }
+        if sparse:
+            rows = {"held, 1 % changed, sparse": rows["held, 1 % changed"]}
         for name, measure in rows.items():
             pairs = [(measure(), plain.seconds()) for _ in range(WARM_UP + REPEATS)][WARM_UP:]
             found[name] = ratio([taken for taken, _ in pairs], [limit for _, limit in pairs])
@@ -183,27 +187,34 @@ def loop(home: Home) -> Facts:
     return facts
 
 
+@contextmanager
+def program(home: Home, mib: int, *words: str) -> Iterator[dict[str, Facts]]:
+    """What a program found, which lives meanwhile."""
+    with subprocess.Popen(
+        [sys.executable, __file__, "--program", "--mib", str(mib), *words],
+        env={**os.environ, "GOLDTHREAD_HOME": str(home.path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as running:
+        assert running.stdout is not None
+        yield json.loads(running.stdout.readline())
+        running.communicate()
+
+
 def measure(mib: int) -> dict[str, Facts]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         iruka, kakashi = Home(Path(folder) / "iruka"), Home(Path(folder) / "kakashi")
         try:
             told(kakashi, "bond", "accept", told(iruka, "bond", "invite").split()[-1])
-            program = subprocess.Popen(
-                [sys.executable, __file__, "--program", "--mib", str(mib)],
-                env={**os.environ, "GOLDTHREAD_HOME": str(iruka.path)},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-            )
-            if program.stdout is None or program.stdin is None:
-                raise SystemExit("the program has no pipes")
-            found: dict[str, Facts] = json.loads(program.stdout.readline())
-            with connect(iruka, "command") as channel:
-                newest = channel.ask(ReportRequest())[0].report.members[0].sealed.commit
-            (partner,) = Keys(iruka).partners()
-            port = (kakashi.path / "carrier.port").read_text().strip()
-            found["restore from the partner"] = restore(iruka, partner, f"127.0.0.1:{port}", newest, mib)
-            program.stdin.close()
-            program.wait()
+            with program(iruka, mib) as found:
+                with connect(iruka, "command") as channel:
+                    newest = channel.ask(ReportRequest())[0].report.members[0].sealed.commit
+                (partner,) = Keys(iruka).partners()
+                port = (kakashi.path / "carrier.port").read_text().strip()
+                found["restore from the partner"] = restore(iruka, partner, f"127.0.0.1:{port}", newest, mib)
+            told(iruka, "forget", MEMBER, "--yes")
+            with program(iruka, mib, "--sparse") as sparse:
+                found |= sparse
             found["16 MiB each 100 ms, streamed"] = loop(iruka)
         finally:
             for home in (iruka, kakashi):
@@ -216,12 +227,13 @@ def main() -> None:
     parser.add_argument("--mib", type=int, default=1024, help="size of the state")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--program", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--sparse", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--plain", type=int, nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.plain:
         send_plain(*given.plain)
     elif given.program:
-        commits_here(given.mib)
+        commits_here(given.mib, given.sparse)
     else:
         found = measure(given.mib)
         if given.json:

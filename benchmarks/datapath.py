@@ -62,19 +62,25 @@ def memcpy_seconds(state: dict[str, Any]) -> float:
     return statistics.median(seconds_of(lambda: copy_all(state, target)) for _ in range(5))
 
 
-def new_writer(descriptors: list[int] | None = None) -> Writer:
+def new_writer(descriptors: list[int] | None = None, sparse: bool = False) -> Writer:
     def new_slot(index: int, size: int) -> int:
         descriptor = make_slot("bench", size)
         if descriptors is not None:
             descriptors.append(descriptor)
         return descriptor
 
-    return Writer(MemberName("bench"), Epoch(1), slots_most=3, new_slot=new_slot, pickle=False)
+    return Writer(MemberName("bench"), Epoch(1), slots_most=3, new_slot=new_slot, pickle=False, sparse=sparse)
 
 
-def commits(state: dict[str, Any], change: Callable[[], None], plain: Callable[[], object], repeats: int) -> Facts:
+def commits(
+    state: dict[str, Any],
+    change: Callable[[], None],
+    plain: Callable[[], object],
+    repeats: int,
+    sparse: bool = False,
+) -> Facts:
     """Commit after each change, beside the plain copy of the same bytes."""
-    writer = new_writer()
+    writer = new_writer(sparse=sparse)
     taken, copied = [], []
     for step in range(WARM_UP + repeats):
         change()
@@ -102,6 +108,7 @@ def large_commits(mib: int) -> dict[str, Facts]:
     return {
         "commit, all changed": commits(state, change_all, plain, REPEATS),
         "commit, 1 % changed": commits(state, change_part, plain, REPEATS),
+        "commit, 1 % changed, sparse": commits(state, change_part, plain, REPEATS, sparse=True),
     }
 
 

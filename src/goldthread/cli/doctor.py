@@ -88,6 +88,7 @@ def findings(home: Home) -> list[Finding]:
         lambda: _configuration(home),
         lambda: _disk(home),
         _tracing,
+        _written_pages,
         _clock,
         _encryption,
         lambda: _address(home),
@@ -274,6 +275,18 @@ def _tracing() -> Finding:
     if scope != "0":
         return Finding("tracing", f"ptrace_scope {scope}; py-spy needs root here, goldthread's own stacks do not")
     return Finding("tracing", "allowed to the same user")
+
+
+def _written_pages() -> Finding:
+    """What `join(sparse=True)` asks."""
+    from goldthread.slots.writes import WrittenPages  # It loads NumPy.
+
+    try:
+        WrittenPages().close()
+    except OSError as error:
+        found = f"the kernel does not say ({error.strerror or error})"
+        return Finding("written pages", found, Verdict.WORSE, "Linux 6.7 or newer: goldthread.join(sparse=True) works")
+    return Finding("written pages", "known to the kernel, for goldthread.join(sparse=True)")
 
 
 def _clock() -> Finding:

@@ -16,13 +16,24 @@ from goldthread.wire.messages import Joined, JoinRequest
 __all__ = ["join"]
 
 
-def join(name: str | None = None, *, fresh: bool = False, pickle: bool = False, generators: bool = True) -> Life:
+def join(
+    name: str | None = None,
+    *,
+    fresh: bool = False,
+    pickle: bool = False,
+    generators: bool = True,
+    sparse: bool = False,
+) -> Life:
     """Become the next life of a member, and start this host's keeper if there is none.
 
     `name` defaults to the one that `goldthread run` gave, else to the script's. With `fresh` the member starts over:
     commits of earlier lives are not used any more. With `pickle` leaves that cannot be stored otherwise are pickled,
     and restoring them runs the code that the pickle names. With `generators` the states of the global generators
     (`random`, NumPy's, torch's) travel with every commit and are put back by `restore`.
+
+    `sparse` is for a state of which little changes between two commits: the kernel is asked which pages of its large
+    arrays were written, and no other is read. What a device writes into memory that a driver holds on to (registered
+    with CUDA or RDMA, fixed buffers of io_uring) is not seen then: have no such arrays in the state.
 
     Raises `MemberTaken` where a living process has this name, `NothingToRestore` where commits should be there and
     none is whole, `KeeperUnreachable` where no keeper can be started, `UsageError` for a name that cannot be one.
@@ -37,9 +48,11 @@ def join(name: str | None = None, *, fresh: bool = False, pickle: bool = False, 
     except BaseException:
         channel.close()
         raise
-    life = Life(member, home, cast(Joined, answer), descriptors, pickle=pickle, generators=generators)
+    life = Life(member, home, cast(Joined, answer), descriptors, pickle=pickle, generators=generators, sparse=sparse)
     life._connect(channel)
     _tell(life.reason)
+    if sparse and not life.is_sparse:
+        _tell("this kernel does not say which pages were written: every commit reads all of the state")
     given = os.environ.get("GOLDTHREAD_MEMBER", member)
     if given != member:
         _tell(

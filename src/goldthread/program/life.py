@@ -74,7 +74,15 @@ class Life:
     """One run of a member. Made by `join`; use it as a context manager, or let the end of the program end it."""
 
     def __init__(
-        self, member: MemberName, home: Home, joined: Joined, descriptors: list[int], *, pickle: bool, generators: bool
+        self,
+        member: MemberName,
+        home: Home,
+        joined: Joined,
+        descriptors: list[int],
+        *,
+        pickle: bool,
+        generators: bool,
+        sparse: bool,
     ) -> None:
         self.name = member
         self.epoch = joined.epoch
@@ -95,8 +103,11 @@ class Life:
             slots_most=joined.slots,
             new_slot=self._new_slot,
             pickle=pickle,
+            sparse=sparse,
             voucher=self._voucher,
         )
+        self.is_sparse = self._writer.is_sparse
+        """Commits read only what the kernel says was written."""
         self._pickle = pickle
         self._generators = generators
         self._link: Link

@@ -82,7 +82,7 @@ class Writer:
 
     `new_slot(index, bytes)` gives the descriptor of a slot of at least so many bytes; None where no keeper can be
     reached now; it raises `NoRoom` where memory is short. A commit is sealed only while the voucher stands; None where
-    there is nobody to vouch.
+    there is nobody to vouch. With `sparse` it asks the kernel what was written, where that knows.
     """
 
     def __init__(
@@ -120,6 +120,11 @@ class Writer:
     def slots(self) -> dict[int, Slot]:
         """By index, for handing over to a new keeper."""
         return {index: place.slot for index, place in sorted(self._places.items())}
+
+    @property
+    def is_sparse(self) -> bool:
+        """Only those pages of large arrays are read that were written."""
+        return self._looks is not None
 
     @property
     def newest(self) -> CommitId | None:

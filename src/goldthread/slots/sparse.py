@@ -10,6 +10,7 @@ much changes costs more than to read it: it rests for a while, and is read.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -27,7 +28,7 @@ _RESTS_LEAST, _RESTS_MOST = 2, 64
 """Looks. A rest is twice as long as the one before."""
 _ALWAYS: Final = np.iinfo(np.int64).max
 
-_ALL: Final = slice(None)
+_NO_RUNS: Final = np.zeros((0, 2), np.int64)
 
 Array = np.ndarray[Any, Any]
 Place = tuple[int, int]
@@ -53,16 +54,14 @@ class Looks:
         if layout is not self._layout or known is None:
             self._begin(layout)
         places = {index: _place_of(arrays[index]) for index in self._trails}
+        trails = self._trails.values()
         if places != known:
-            alone = _alone(places)
             for index, trail in self._trails.items():
-                trail.lead_to(places[index] if index in alone and arrays[index].flags.forc else None, self._number)
-        private = private_memory() if any(trail.is_due(self._number) for trail in self._trails.values()) else []
-        for trail in self._trails.values():
-            is_due = trail.is_due(self._number)
-            found = trail.begin(private, self._number) if is_due else trail.look(self._number)
-            if found is not None:
-                self._written[trail.chunks[found]] = self._number if trail.is_followed else _ALWAYS
+                trail.lead_to(places[index] if arrays[index].flags.forc else None, self._number)
+        private = private_memory() if any(trail.is_due(self._number) for trail in trails) else []
+        runs = _union([trail.take(private, self._number) for trail in trails])
+        for trail in trails:
+            trail.note(runs, self._number, self._written)
         self._known = places
         return self._number
 
@@ -91,17 +90,21 @@ class Looks:
 
 
 class _Trail:
-    """What is known of the writes to one large array."""
+    """What is known of the writes to one large array.
+
+    Arrays may share pages, at their ends or as views of one another, and what one takes the other does not find again:
+    so all take first, and then all note what was taken."""
 
     def __init__(self, pages: WrittenPages, chunks: Array, starts: Array, ends: Array) -> None:
         """Those `chunks` that are one piece of the array, and which of its bytes each has."""
-        self.chunks = chunks
-        self.is_followed = False
         self._pages = pages
+        self._chunks = chunks
         self._starts = starts
         self._ends = ends
         self._place: Place | None = None
         """None: it is not to be followed."""
+        self._followed_since = 0
+        """The look with which that began; 0 where it is not followed."""
         self._due = 0
         """The look at which it is followed, where it is not."""
         self._rest = _RESTS_LEAST
@@ -114,64 +117,49 @@ class _Trail:
             self._place = place
 
     def is_due(self, number: int) -> bool:
-        return self._place is not None and not self.is_followed and number >= self._due
+        return self._place is not None and not self._followed_since and number >= self._due
 
-    def begin(self, private: list[Place], number: int) -> slice | None:
-        """Follow the array from now on, if it is in `private` memory."""
-        assert self._place is not None
+    def take(self, private: list[Place], number: int) -> Array:
+        """The runs of pages that were written since the last look; it may be followed from now on, if its memory is
+        `private`."""
+        if self._place is None:
+            return _NO_RUNS
         start, end = whole_pages(*self._place)
         try:
-            if not any(first <= start and end <= last for first, last in private):
-                raise PermissionError("another mapping may show it")
-            self._pages.follow(start, end)
-            self.is_followed = True
-            self._pages.take(start, end)
-        except OSError:  # Or somebody else follows it.
+            if self.is_due(number):
+                if not any(first <= start and end <= last for first, last in private):
+                    raise PermissionError("another mapping may show it")
+                self._pages.follow(start, end)
+                self._followed_since = number
+            return self._pages.take(start, end) if self._followed_since else _NO_RUNS
+        except OSError:  # What was there is no longer there, or somebody else follows it.
             self._take_rest(number)
-        return _ALL
+            return _NO_RUNS
 
-    def look(self, number: int) -> Any:
-        """Which of its chunks were written since the last look, as an index into them; None: none."""
-        if not self.is_followed or self._place is None:
-            return None
-        start, end = whole_pages(*self._place)
-        try:
-            runs = self._pages.take(start, end)
-        except OSError:  # What was there is no longer there.
-            self._take_rest(number)
-            return _ALL
-        if not len(runs):
-            return None
-        if (runs[:, 1] - runs[:, 0]).sum() > _MUCH * (end - start):
-            self._take_rest(number)
-            return _ALL
-        first = self._place[0]
-        return _bytes_in(runs, first + self._starts, first + self._ends) > 0
+    def note(self, runs: Array, number: int, written: Array) -> None:
+        """Note in `written`, by chunk, what was written before this look."""
+        if self._followed_since == number:
+            written[self._chunks] = number
+        elif self._followed_since and self._place is not None and len(runs):
+            first, end = self._place
+            if _bytes_in(runs, np.array([first]), np.array([end])) > _MUCH * (end - first):
+                self._take_rest(number)
+            else:
+                written[self._chunks[_bytes_in(runs, first + self._starts, first + self._ends) > 0]] = number
+        if not self._followed_since:
+            written[self._chunks] = _ALWAYS
 
     def leave(self) -> None:
-        if self.is_followed and self._place is not None:
-            self._pages.leave(*whole_pages(*self._place))
-        self.is_followed = False
+        """Follow no longer; its first and its last page may be others' too."""
+        if self._followed_since and self._place is not None:
+            start, end = whole_pages(*self._place)
+            self._pages.leave(start + mmap.PAGESIZE, end - mmap.PAGESIZE)
+        self._followed_since = 0
 
     def _take_rest(self, number: int) -> None:
         self.leave()
         self._due = number + self._rest
         self._rest = min(2 * self._rest, _RESTS_MOST)
-
-
-def _alone(places: dict[int, Place]) -> set[int]:
-    """The arrays that share no page with another of them."""
-    alone: set[int] = set()
-    before, reached = -1, 0
-    for index, place in sorted(places.items(), key=lambda item: item[1]):
-        start, end = whole_pages(*place)
-        if start < reached:
-            alone.discard(before)
-        else:
-            alone.add(index)
-        if end > reached:
-            before, reached = index, end
-    return alone
 
 
 def _columns(pieces: list[tuple[int, int, int]]) -> tuple[Array, Array, Array]:
@@ -184,8 +172,17 @@ def _place_of(array: Array) -> Place:
     return first, first + array.nbytes
 
 
+def _union(taken: list[Array]) -> Array:
+    """The runs in order and apart."""
+    runs = np.concatenate([_NO_RUNS, *taken])
+    runs = runs[np.argsort(runs[:, 0], kind="stable")]
+    np.maximum.accumulate(runs[:, 1], out=runs[:, 1])
+    np.maximum(runs[1:, 0], runs[:-1, 1], out=runs[1:, 0])
+    return runs
+
+
 def _bytes_in(runs: Array, firsts: Array, ends: Array) -> Array:
-    """How many bytes of the runs, which are in order and apart, lie within each range."""
+    """How many bytes of the runs lie within each range."""
     starts, lengths = runs[:, 0], runs[:, 1] - runs[:, 0]
     before = np.concatenate([[0], np.cumsum(lengths)])
 

@@ -1,0 +1,246 @@
+"""A sparse state: only what was written is read, and every commit has every byte as it was."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from images import fresh_slot, newest_image
+
+from goldthread.names import Epoch, MemberName, Step
+from goldthread.program import writer as writer_module
+from goldthread.program.pour import read
+from goldthread.program.writer import Writer
+from goldthread.slots.layout import CHUNK_BYTES
+from goldthread.slots.writes import WrittenPages
+
+MIB = 1 << 20
+MAP_FIXED = 0x10
+ITEMS = 8 * MIB // 8
+"""Of an array of 8 MiB."""
+Array = np.ndarray[Any, Any]
+
+
+@pytest.fixture
+def writer() -> Iterator[Writer]:
+    made = Writer(MemberName("walk"), Epoch(1), slots_most=3, new_slot=fresh_slot, pickle=False, sparse=True)
+    if not made.is_sparse:
+        pytest.skip("this kernel does not say which pages were written: Linux 6.7 does")
+    yield made
+    made.close()
+
+
+def commit(writer: Writer, state: dict[str, Any], step: int) -> None:
+    """Each commit has what the state is now."""
+    assert writer.write(state, Step(step), generators=False) is not None
+    stored = read(newest_image(writer), map=False, pickle=False)
+    assert list(stored) == list(state)
+    for name, value in state.items():
+        assert value.tobytes() == stored[name].tobytes(), name
+
+
+def commit_calmly(writer: Writer, state: dict[str, Any]) -> None:
+    """Until every slot has the state, and all of it that can be is followed."""
+    for step in range(5):
+        commit(writer, state, step)
+
+
+def chunks_copied(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many chunks each commit from now on copies or reads."""
+    counts: list[int] = []
+
+    class Counted(writer_module.PayloadCopy):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            counts.append(len(self.lacking))
+
+    monkeypatch.setattr(writer_module, "PayloadCopy", Counted)
+    return counts
+
+
+def anonymous(bytes: int) -> tuple[mmap.mmap, Array]:
+    memory = mmap.mmap(-1, bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    array = np.frombuffer(memory, np.float64)
+    array[:] = 1
+    return memory, array
+
+
+def test_only_what_was_written_is_read(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the chunks that hold the ends of arrays; by all slots in turn, which lack more the older they are."""
+    table, other = np.zeros(4 * ITEMS), np.ones(ITEMS)
+    commit_calmly(writer, {"table": table, "other": other})
+    counts = chunks_copied(monkeypatch)
+    for step in range(10, 16):
+        commit(writer, {"table": table, "other": other}, step)
+    ends = counts[-1]
+    assert max(counts) <= 4
+    for step in range(16, 22):
+        table[step * 2 * CHUNK_BYTES // 8 : step * 2 * CHUNK_BYTES // 8 + 10] = step
+        commit(writer, {"table": table, "other": other}, step)
+    assert max(counts[6:]) <= ends + 6
+    assert min(counts[8:]) > ends
+
+
+def test_every_byte_is_there_whatever_is_written(writer: Writer) -> None:
+    """Here and there, all over, nothing, in other arrays than before."""
+    chance = np.random.default_rng(7)
+    state: dict[str, Any] = {f"array{index}": chance.random(ITEMS // 2) for index in range(5)}
+    for step in range(120):
+        for _ in range(chance.integers(0, 4)):
+            array = state[f"array{chance.integers(5)}"]
+            at = int(chance.integers(len(array)))
+            array[at : at + int(chance.choice([1, 1, 50, 5_000, 300_000]))] = step
+        if chance.random() < 0.1:
+            name = f"array{chance.integers(5)}"
+            state[name] = state[name].copy()
+        if chance.random() < 0.05:
+            state["array0"] = chance.random(int(chance.integers(ITEMS // 4, ITEMS)))
+        commit(writer, state, step)
+
+
+def write_by_read(array: Array, tmp_path: Path) -> None:
+    """The kernel writes, for a system call."""
+    (tmp_path / "data").write_bytes(b"\x07" * 5000)
+    with (tmp_path / "data").open("rb", buffering=0) as file:
+        file.readinto(array.data.cast("B")[40_000:45_000])
+
+
+def write_in_a_thread(array: Array, tmp_path: Path) -> None:
+    thread = threading.Thread(target=array.__setitem__, args=(70_000, 3.0))
+    thread.start()
+    thread.join()
+
+
+def write_after_a_fork(array: Array, tmp_path: Path) -> None:
+    """The pages are shared with a child then, which writes too, to its own."""
+    child = os.fork()
+    if child == 0:
+        array[:] = 9
+        os._exit(0)
+    array[80_000] = 4
+    os.waitpid(child, 0)
+
+
+def write_by_another_view(array: Array, tmp_path: Path) -> None:
+    array.view(np.uint8)[123_456] = 5
+
+
+@pytest.mark.parametrize("write", [write_by_read, write_in_a_thread, write_after_a_fork, write_by_another_view])
+def test_it_is_seen_who_ever_writes(
+    writer: Writer, write: Callable[[Array, Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = np.zeros(ITEMS)
+    commit_calmly(writer, {"table": table})
+    counts = chunks_copied(monkeypatch)
+    write(table, tmp_path)
+    for step in range(10, 14):
+        commit(writer, {"table": table}, step)
+    assert max(counts) <= 4
+
+
+def test_pages_that_were_given_back_are_read_as_zeros(writer: Writer) -> None:
+    """They are written by nobody, and are zero when they are read again."""
+    memory, table = anonymous(8 * MIB)
+    commit_calmly(writer, {"table": table})
+    memory.madvise(mmap.MADV_DONTNEED, MIB, MIB)
+    assert not table[MIB // 8 : 2 * MIB // 8].any()
+    for step in range(10, 14):
+        commit(writer, {"table": table}, step)
+
+
+def test_what_another_mapping_may_show_is_always_read(
+    writer: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is mapped twice, and written by way of the mapping that no commit sees."""
+    (tmp_path / "data").write_bytes(bytes(8 * MIB))
+    table = np.memmap(tmp_path / "data", np.float64, "r+")
+    other = np.memmap(tmp_path / "data", np.float64, "r+")
+    state = {"table": np.asarray(table)}
+    commit_calmly(writer, state)
+    counts = chunks_copied(monkeypatch)
+    for step in range(10, 14):
+        other[step * 1000] = step
+        commit(writer, state, step)
+    assert min(counts) == 8 * MIB // CHUNK_BYTES
+
+
+def test_arrays_that_share_memory_are_always_read(writer: Writer) -> None:
+    """What one look takes, the next would miss."""
+    table = np.zeros(2 * ITEMS)
+    state = {"all": table, "half": table[ITEMS // 2 : ITEMS + ITEMS // 2], "other": np.ones(ITEMS)}
+    commit_calmly(writer, state)
+    for step in range(10, 20):
+        table[step * 70_000] = step
+        state["other"][step] = step
+        commit(writer, state, step)
+
+
+def test_an_array_of_which_much_changes_rests(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read as ever, longer each time, and costs no faults; one beside it is followed on."""
+    table, dense = np.zeros(2 * ITEMS), np.zeros(ITEMS)
+    followed: list[int] = []
+    follow = WrittenPages.follow
+    monkeypatch.setattr(WrittenPages, "follow", lambda *words: (followed.append(words[1]), follow(*words)))
+    for step in range(40):
+        dense += 1
+        table[step * 1000] = step
+        commit(writer, {"table": table, "dense": dense}, step)
+    assert 5 <= len(followed) <= 7, "the table once, the other after 2, 4, 8 and 16 looks"
+
+
+@pytest.mark.parametrize("moment", ["take", "follow"])
+def test_an_interruption_loses_nothing(writer: Writer, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    """As by a signal's handler, after the kernel has told and before it is noted."""
+    table = np.zeros(ITEMS)
+    if moment == "take":
+        commit_calmly(writer, {"table": table})
+    done = getattr(WrittenPages, moment)
+
+    def interrupted(*words: Any) -> None:
+        done(*words)
+        raise KeyboardInterrupt
+
+    table[1000:1010] = 1
+    with monkeypatch.context() as patch:
+        patch.setattr(WrittenPages, moment, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            commit(writer, {"table": table}, 10)
+    for step in range(11, 16):
+        commit(writer, {"table": table}, step)
+
+
+def test_memory_that_was_mapped_anew_is_not_believed(writer: Writer) -> None:
+    """At the same address, with other bytes: what was followed there is gone."""
+    memory, table = anonymous(8 * MIB)
+    commit_calmly(writer, {"table": table})
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    address, flags = ctypes.c_void_p(table.ctypes.data), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_FIXED
+    rights = mmap.PROT_READ | mmap.PROT_WRITE
+    assert libc.mmap(address, ctypes.c_size_t(8 * MIB), rights, flags, -1, 0) == table.ctypes.data
+    assert not table.any()
+    for step in range(10, 16):
+        table[step] = step
+        commit(writer, {"table": table}, step)
+    assert memory is not None
+
+
+def test_without_the_kernel_all_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*words: Any) -> None:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(writer_module, "WrittenPages", missing)
+    writer = Writer(MemberName("walk"), Epoch(1), slots_most=3, new_slot=fresh_slot, pickle=False, sparse=True)
+    assert not writer.is_sparse
+    table = np.zeros(ITEMS)
+    for step in range(5):
+        table[step] = step
+        commit(writer, {"table": table}, step)
+    writer.close()
