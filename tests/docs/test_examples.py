@@ -29,6 +29,7 @@ def test_an_example_is_short(path: Path) -> None:
     [
         pytest.param("digits.py", "--steps=150"),
         pytest.param("sampling.py", "--draws=3000"),
+        pytest.param("vectors.py", "--steps=300"),
         pytest.param("torch_char.py", "--steps=100", marks=pytest.mark.torch),
     ],
 )
