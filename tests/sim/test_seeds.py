@@ -73,6 +73,20 @@ def test_what_failed_once_does_not_fail_again(share: int) -> None:
     assert [(one.seed, one.keepers, one.broken) for one in outcomes if one.broken] == []
 
 
+def test_a_member_that_two_may_take_over_is_given_up_to_neither() -> None:
+    """Into limbo, while a former holder is cut off that was told to take it over when its promise runs out."""
+    chosen = [
+        (bond_faults.limbo_and_restart, 6),
+        (bond_faults.cut_one_way, 5),
+        (bond_faults.cut, 4),
+        (bond_faults.isolate, 2),
+        (bond_faults.lose_host, 1),
+        (bond_faults.end_bond, 6),
+        (bond_faults.hand_over, 2),
+    ]
+    assert run_seed(536, 3, faults=chosen).broken == ""
+
+
 def start_over_silently(self: Choice, copies: Any) -> None:
     self.known = None
     self._candidates = ()

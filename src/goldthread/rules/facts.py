@@ -53,7 +53,7 @@ def _owned(bonds: Bonds, member: Member, partner: Partner) -> OwnedFact | None:
     is_holder = record.holder == partner.id
     if not is_holder and partner.id not in record.claimants and record.name not in partner.mentioned:
         return None
-    given_up = record.given_up and is_holder
+    given_up = record.given_up and is_holder and partner.id in record.claimants
     sealed = member.sealed
     return OwnedFact(
         member=record.name,

@@ -68,6 +68,11 @@ class Fence:
         until = self.until(record)
         return until is None or now < until
 
+    def void(self) -> None:
+        """It was given up: what was promised before that vouches for nothing any more."""
+        self.promises = {}
+        self.lease_until = _NEVER
+
     def begin_epoch(self) -> None:
         """A new life: nothing vouches for its epoch yet, and the store is asked at once."""
         self.promises = {}

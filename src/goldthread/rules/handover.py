@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from goldthread.names import Epoch
 from goldthread.report import AlarmLevel, EndingKind, Guard, OwnerState, Phase
-from goldthread.rules import beginnings, bond_events, stops
+from goldthread.rules import beginnings, bond_events, stops, vouching
 from goldthread.rules.member import TERM, Member
 from goldthread.rules.owning import turn
 from goldthread.terms import Consent
@@ -40,6 +40,12 @@ def hand_over(bonds: Bonds, member: Member, event: bond_events.TakeoverAsked) ->
     elif not record.bundle:
         text = f"what is needed to run {record.name} elsewhere is not known: it was not started by `goldthread run`"
         member.refuse(event.ticket, "UsageError", text)
+    elif record.phase is Phase.RETURNING:
+        text = f"it is not known yet whether life {record.epoch} of {record.name} outlived the last keeper"
+        member.refuse(event.ticket, "KeeperError", text, "try again in a moment")
+    elif hindrance := vouching.name_others(bonds, member):
+        hint = f"`goldthread takeover {record.name}` decides that it goes on here"
+        member.refuse(event.ticket, "UsageError", f"{record.name} is not handed over: {hindrance}", hint)
     else:
         member.handing.append(event.ticket)
         reason = f"it is handed over to {name}"
@@ -56,7 +62,8 @@ def release(bonds: Bonds, member: Member, ticket: int) -> None:
     """A person decides that no other keeper runs this member: its life goes on without a voucher."""
     record = member.record
     changes: dict[str, Any] = {"claimants": (), "guard": Guard.NONE, "holder": None, "held": None, "given_up": False}
-    if member.start_wanted or record.phase is Phase.WAITING or (record.phase is Phase.DOWN and record.given_up):
+    is_given = record.phase is Phase.LIMBO or (record.phase is Phase.DOWN and record.given_up)
+    if member.start_wanted or record.phase is Phase.WAITING or is_given:
         # The claimants may have used the numbers that follow; what a person decided is to outrank them.
         changes["begun"] = changes["epoch"] = changes["started"] = Epoch(record.epoch + _OUTRANKED)
     turn(member, OwnerState.SEEKING, **changes)

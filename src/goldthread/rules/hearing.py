@@ -122,7 +122,8 @@ def on_over(bonds: Bonds, event: bond_events.BondOver) -> None:
     for member in bonds.members.values():
         claimants = member.record.claimants
         # Where nobody vouches for it the partner may have taken it over before: its promise or its word will tell.
-        if event.partner in claimants and member.fence.vouches(member.record, bonds.now):
+        is_vouched = not member.record.given_up and member.fence.vouches(member.record, bonds.now)
+        if event.partner in claimants and is_vouched:
             bonds.set_time(member)
             member.persist(claimants=tuple(one for one in claimants if one != event.partner))
     partner.record = msgspec.structs.replace(partner.record, ending=False, ended=True)

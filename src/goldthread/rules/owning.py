@@ -213,7 +213,10 @@ def _let_go(member: Member, state: OwnerState) -> None:
         _expose(member)
     else:
         member.exposed_at = None
-    turn(member, state, holder=None, held=None)
+    changes: dict[str, Any] = {"holder": None, "held": None}
+    if member.record.given_up and member.record.phase is Phase.LIMBO:
+        changes |= {"given_up": False, "begun": member.record.epoch}  # It is given up to one keeper, by name.
+    turn(member, state, **changes)
     member.carrying = None
     for ticket, _ in member.hold_waiters:
         member.refuse(ticket, "PartnerUnreachable", f"{member.record.name} has no holder now")
@@ -351,9 +354,16 @@ def _give_up_in_limbo(bonds: Bonds, member: Member) -> None:
         return  # Its last owner gave it up for the same: it would go back and forth without end.
     fact = partner.holds(record.name)
     is_ready = record.owner_state is OwnerState.BONDED and fact is not None and fact.bundle == record.bundle
-    if is_ready and partner.terms.takeover is not Consent.NO:
+    if not is_ready or partner.terms.takeover is Consent.NO:
+        return
+    hindrance = vouching.name_others(bonds, member)
+    if not hindrance:
         member.persist(given_up=True)
         member.alarm(AlarmLevel.WARNING, f"{record.name} is in limbo here, so {partner.name} may take it over")
+    elif hindrance != member.carry_failure:
+        member.carry_failure = hindrance
+        text = f"{record.name} is in limbo here, and is not given up to {partner.name}: {hindrance}"
+        member.alarm(AlarmLevel.CRITICAL, f"{text}; `goldthread takeover {record.name}` decides")
 
 
 def hear_refusal(bonds: Bonds, member: Member, fact: HeldFact) -> None:

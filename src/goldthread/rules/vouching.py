@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from goldthread.names import Instant
+from goldthread.names import Instant, KeeperId
 from goldthread.report import AlarmLevel, EndingKind, Guard, Phase
 from goldthread.rules import admission, beginnings, bond_orders, stops
 from goldthread.rules.member import ALIVE, KILL, Member
@@ -17,7 +17,7 @@ from goldthread.rules.partner import Partner
 if TYPE_CHECKING:
     from goldthread.rules.bonds import Bonds
 
-__all__ = ["guard", "take_promises", "vouch", "wanted_guard"]
+__all__ = ["guard", "name_others", "others", "take_promises", "vouch", "wanted_guard"]
 
 STOP: Final = 19
 CONTINUE: Final = 18
@@ -28,8 +28,10 @@ def guard(bonds: Bonds, member: Member) -> None:
     record, fence = member.record, member.fence
     partner = None if record.holder is None else bonds.partners.get(record.holder)
     wanted = wanted_guard(bonds, member)
-    if record.given_up and partner is not None and partner.id not in record.claimants:
-        member.persist(claimants=(*record.claimants, partner.id))
+    if record.given_up:
+        fence.void()
+        if partner is not None and partner.id not in record.claimants and not others(bonds, member):
+            member.persist(claimants=(*record.claimants, partner.id))
     if wanted is not record.guard and not record.claimants and record.guard is not Guard.NONE:
         member.persist(guard=Guard.NONE)
     if wanted is Guard.NONE or partner is None or (partner.id in record.claimants and record.guard is wanted):
@@ -40,7 +42,9 @@ def guard(bonds: Bonds, member: Member) -> None:
         return  # Its program may live, and cannot be told yet that it needs a voucher from now on.
     if wanted is Guard.LEASE:
         is_ours = fence.lease_epoch == record.epoch and fence.lease_until - bonds.now > member.policy.lease // 2
-        is_ready = is_ours and fence.lease is not None and fence.lease.successor in (None, partner.id)
+        is_named = fence.lease is not None and fence.lease.successor in (None, partner.id)
+        # A claimant without a guard was given it up, or its guard was forgotten: it may not ask the lease store.
+        is_ready = is_ours and is_named and (record.guard is Guard.LEASE or not record.claimants)
     else:
         # Two that may take over without a lease would do so under the same epoch.
         is_alone = all(claimant == partner.id for claimant in record.claimants)
@@ -58,6 +62,20 @@ def wanted_guard(bonds: Bonds, member: Member) -> Guard:
     if partner is None:
         return Guard.NONE
     return record.guard if partner.facts is None else bonds.guard_for(partner)
+
+
+def others(bonds: Bonds, member: Member) -> tuple[KeeperId, ...]:
+    """Who else may take the member over, where it is given up to its holder: two may only where both need the lease."""
+    record = member.record
+    if record.guard is Guard.LEASE and wanted_guard(bonds, member) is Guard.LEASE:
+        return ()
+    return tuple(claimant for claimant in record.claimants if claimant != record.holder)
+
+
+def name_others(bonds: Bonds, member: Member) -> str:
+    """Why it is not given up to its holder, in words; empty where it may be."""
+    names = [bonds.name_of(claimant) for claimant in others(bonds, member)]
+    return f"{' and '.join(names)} may take it over too, and did not promise to leave it alone" if names else ""
 
 
 def take_promises(bonds: Bonds, member: Member, partner: Partner, until: Instant) -> None:
