@@ -107,6 +107,25 @@ def test_an_end_that_the_partner_has_forgotten_is_over(iruka: StandIn, kakashi: 
     assert iruka.expect(BondOver).partner == kakashi.me
 
 
+def test_an_end_that_was_not_heard_does_not_end_the_bond_that_follows(iruka: StandIn, kakashi: StandIn) -> None:
+    """It was to be said when the partner is reached; it is reached first by the code of a new bond."""
+    tie(iruka, kakashi)
+    before = kakashi.port
+    kakashi.stop()
+    iruka.expect(LinkLost)
+    iruka.do(lambda: iruka.links.end(EndBond(kakashi.me, "farewell")))
+    with socket.create_server(("127.0.0.1", before)):
+        kakashi._begin()
+        kakashi.do(lambda: kakashi.links.forget(iruka.me))
+        kakashi.open()
+        iruka.accept(kakashi.invite())
+        for one, other in ((iruka, kakashi), (kakashi, iruka)):
+            one.expect(BondTied)
+            assert one.told.get(timeout=20) == LinkUp(other.me, other.keys.name)
+    iruka.beat(kakashi.me)
+    assert kakashi.told.get(timeout=20) == BeatHeard(iruka.me, 1, None)
+
+
 def test_a_partner_that_forgot_is_an_alarm(iruka: StandIn, kakashi: StandIn) -> None:
     """Said once, not each time that it is dialled."""
     tie(iruka, kakashi)

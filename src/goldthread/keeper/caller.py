@@ -78,7 +78,7 @@ class Caller:
             self._known.greeting(),
             checked=self._check,
             greeted=lambda greeting: self._on_greeted(call, greeting),
-            heard=self._on_heard,
+            heard=lambda message: self._on_heard(call, message),
             gone=lambda error: self._on_gone(call, error),
         )
 
@@ -105,6 +105,15 @@ class Caller:
         """Tell the partner that the bond is over, now or when it is reached."""
         self._farewell = printable(text)
         self._say(bonds.EndBond(self._farewell))
+
+    def begin_anew(self) -> None:
+        """A bond is tied: the end of the one before, if that is still to be said, is not, and its link is let go."""
+        if self._farewell is not None:
+            self._farewell, was_up = None, self._up
+            self._let_go()
+            if was_up:
+                self._known.keeper.tell(LinkLost(self._partner, "a bond is tied anew"))
+        self.hurry()
 
     def tell_key(self) -> None:
         """Tell the partner of the next key."""
@@ -152,7 +161,9 @@ class Caller:
         if self._farewell is not None:
             self._say(bonds.EndBond(self._farewell))
 
-    def _on_heard(self, message: Any) -> None:
+    def _on_heard(self, call: Call, message: Any) -> None:
+        if self._call is not call:
+            return
         match message:
             case bonds.BeatAnswer():
                 self._unanswered_since = None

@@ -271,7 +271,7 @@ class Links:
 
     def _on_tied_in_circle(self, partner: Partner, mine: Terms, theirs: Terms, reason: str) -> None:
         self._keeper.tell(BondTied(partner.keeper, partner.name, mine, theirs, reason))
-        self._caller(partner.keeper).hurry()
+        self._caller(partner.keeper).begin_anew()
 
     def _on_renewed(self, partner: KeeperId) -> None:
         self._renewed.add(partner)
