@@ -102,7 +102,9 @@ def test_terms_are_changed_and_the_bond_is_ended_in_peace(hosts: tuple[Host, Hos
     """The other side hears of both; what is left is told with its way out."""
     iruka, kakashi = hosts
     tie(iruka, kakashi)
-    iruka("bond", "terms", "kakashi", "--memory", "1GiB")
+    much = iruka.shell("bond", "terms", "kakashi", "--memory", "9000TiB")
+    assert "this host lends 9000.0 TiB of memory and has " in much.stderr
+    assert not iruka.shell("bond", "terms", "kakashi", "--memory", "1GiB").stderr
     assert "1.0 GiB" in iruka("bond", "terms", "kakashi")
     kakashi.wait(lambda found: found["bonds"][0]["theirs"]["memory"] == 1 << 30, "bond", "list")
     assert "the partners are kakashi" in iruka("bond", "end", "naruto", status=2)

@@ -14,7 +14,7 @@ from goldthread.cli.asking import find_partner
 from goldthread.cli.bond_view import bond_table, doubt_lines, heading, held_words, price_lines, terms_table
 from goldthread.cli.status import answer, details, is_safe, summary
 from goldthread.cli.takeover import risk_words
-from goldthread.cli.terms import terms_from, terms_options, terms_words
+from goldthread.cli.terms import memory_warning, terms_from, terms_options, terms_words
 from goldthread.errors import UsageError
 from goldthread.names import CommitId, Epoch, KeeperId, MemberName, Step, seconds
 from goldthread.report import (
@@ -226,6 +226,15 @@ def test_terms_are_given_by_options_and_told_by_the_same_words() -> None:
     assert terms_words(terms) == (
         "memory 8.0 GiB, cores 2, bandwidth 953.7 MiB/s, takeover ask, emergency yes, without-lease-store yield"
     )
+
+
+def test_more_memory_than_there_is_is_lent_with_a_word() -> None:
+    """Nothing is said where it is there, or where nobody knows."""
+    terms = Terms(memory=8 << 30)
+    assert memory_warning(terms, 2 << 30) == (
+        "this host lends 8.0 GiB of memory and has 2.0 GiB: what does not fit is not held"
+    )
+    assert memory_warning(terms, 8 << 30) == memory_warning(terms, None) == ""
 
 
 def test_the_terms_of_both_sides_stand_side_by_side() -> None:

@@ -165,7 +165,7 @@ def test_what_is_held_is_read_again(tmp_path: Path) -> None:
         )  # The end of one, the head of the next.
         gone = holder.hears(CopiesGone)
         assert (gone.partner, gone.member) == (owner.me, WALK)
-        assert gone.text == f"2 of 60 chunks of {commit} are damaged"
+        assert gone.text == f"2 of 60 chunks of {commit} are damaged" and gone.damaged
         assert isinstance(replicate(owner, holder.me, commit), CommitHeld)
         assert owner.sent == [CHUNKS * CHUNK_BYTES, 2 * CHUNK_BYTES]
         assert held_image(holder, owner.me, commit) == life.image(commit)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from trio import HOLD, Owner
+
+from goldthread.keeper.reporting import bond_report
 from goldthread.names import MemberName, seconds
+from goldthread.report import PriceReport
+from goldthread.rules import bond_events
 from goldthread.rules.price import HeldStake, OwnedStake, estimate_price
 
 WALK, RUN, SWIM = MemberName("walk"), MemberName("run"), MemberName("swim")
@@ -70,3 +75,22 @@ def test_a_copy_that_only_the_partner_has() -> None:
     assert price.text.startswith("walk would go on without a copy on another host (no other copy is left)")
     members = [OwnedStake(MemberName(f"walk-{n}"), 1, 1, 0) for n in range(4)]
     assert estimate_price("kakashi", members, [], 0, None).text.startswith("4 members would go on")
+
+
+def test_the_copy_of_a_former_holder_is_left() -> None:
+    """It is kept until the present holder has one as new; and a holder that is silent is not counted on."""
+    owner = Owner(HOLD)
+    former, holder = owner.start()
+
+    def price() -> PriceReport:
+        views = owner.machine.bond_views()
+        bond = next(view for view in views if view.partner == holder.me)
+        return bond_report(bond, views, owner.machine.views(), (), owner.now).price
+
+    owner.tell(bond_events.BondEndAsked(7, former.me))
+    owner.run(1)
+    assert owner.holder == holder.me
+    assert (price().copies_left, price().exposed) == (2, ())
+    former.is_heard = False
+    owner.run(5)
+    assert (price().copies_left, price().exposed) == (1, (WALK,))

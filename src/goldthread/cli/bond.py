@@ -12,8 +12,9 @@ from goldthread.cli.arguments import PARTNER, json_option
 from goldthread.cli.asking import ask_and_say, find_partner, report_of
 from goldthread.cli.bond_view import bond_table, doubt_lines, heading, price_lines, terms_table
 from goldthread.cli.screen import notice, print_json, print_table, progress
-from goldthread.cli.terms import terms_from, terms_options, terms_words
+from goldthread.cli.terms import memory_warning, terms_from, terms_options, terms_words
 from goldthread.errors import KeeperError, UsageError
+from goldthread.keeper.memory import memory_whole
 from goldthread.local import Home, connect, reach_keeper
 from goldthread.report import BondReport, KeeperReport
 from goldthread.terms import Terms
@@ -49,7 +50,7 @@ def invite(**given: Any) -> int:
     It works once and for ten minutes. The code alone goes to standard output. Whoever has it can tie a bond with this
     keeper, so pass it on as you would a password.
     """
-    terms = terms_from(Terms(), given)
+    terms = _terms_from(Terms(), given)
     with progress("an invitation is made"), reach_keeper(Home.default(), "command") as channel:
         answer, _ = channel.ask(InviteRequest(terms))
     if not isinstance(answer, Invited):
@@ -70,7 +71,7 @@ def accept(code: str, **given: Any) -> int:
     """
     if code == "-":
         code = sys.stdin.readline()
-    terms = terms_from(Terms(), given)
+    terms = _terms_from(Terms(), given)
     return ask_and_say(Home.default(), AcceptRequest(code.strip(), terms), "the other keeper is asked")
 
 
@@ -119,7 +120,7 @@ def terms(partner: str, **given: Any) -> int:
     if all(value is None for value in given.values()):
         print_table(terms_table(found))
         return 0
-    request = TermsRequest(found.partner, terms_from(found.mine, given))
+    request = TermsRequest(found.partner, _terms_from(found.mine, given))
     return ask_and_say(Home.default(), request, "the terms are changed")
 
 
@@ -179,6 +180,14 @@ def rekey() -> int:
     Every partner is told of it. Bonds and terms stay.
     """
     return ask_and_say(Home.default(), RekeyRequest(), "partners are told of the new key")
+
+
+def _terms_from(before: Terms, given: dict[str, Any]) -> Terms:
+    """The terms of before with what was given in their place; said where they lend what is not there."""
+    terms = terms_from(before, given)
+    if warning := memory_warning(terms, memory_whole()):
+        notice(warning)
+    return terms
 
 
 def _confirm(refusal: str, loss: str) -> None:

@@ -12,7 +12,7 @@ from goldthread.cli.screen import size
 from goldthread.config import parse_bytes
 from goldthread.terms import Consent, Terms, WithoutLeaseStore
 
-__all__ = ["terms_from", "terms_options", "terms_rows", "terms_words"]
+__all__ = ["memory_warning", "terms_from", "terms_options", "terms_rows", "terms_words"]
 
 
 class _Size(click.ParamType[int]):
@@ -70,6 +70,13 @@ def terms_from(before: Terms, given: dict[str, Any]) -> Terms:
         if name in changes:
             changes[name] = made(changes[name])
     return msgspec.structs.replace(before, **changes)
+
+
+def memory_warning(terms: Terms, whole: int | None) -> str:
+    """What to say where more memory is lent than this host has; empty where it is not."""
+    if whole is None or terms.memory <= whole:
+        return ""
+    return f"this host lends {size(terms.memory)} of memory and has {size(whole)}: what does not fit is not held"
 
 
 def terms_words(terms: Terms) -> str:

@@ -290,7 +290,7 @@ class Carriage:
 
     def _damaged(self, connection: Connection, note: carrying.CopyDamagedNote, descriptors: list[int]) -> None:
         _check(connection)
-        self._keeper.tell(CopiesGone(note.place.partner, note.place.member, note.text))
+        self._keeper.tell(CopiesGone(note.place.partner, note.place.member, note.text, damaged=True))
         for place in self._places(note.place.partner, note.place.member):
             if place != note.place:  # An older commit, and better than none.
                 self._tell_landed(place)

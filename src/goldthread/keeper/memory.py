@@ -7,7 +7,7 @@ from typing import Final
 
 from goldthread.errors import NoRoom
 
-__all__ = ["memory_free", "refuse_without_room"]
+__all__ = ["memory_free", "memory_whole", "refuse_without_room"]
 
 _MEMINFO: Final = Path("/proc/meminfo")
 _LIMITS: Final = (
@@ -28,6 +28,14 @@ def memory_free() -> int | None:
         if limits and usages and limits[0].isdigit():
             frees.append(int(limits[0]) - int(usages[0]))
     return min(frees) if frees else None
+
+
+def memory_whole() -> int | None:
+    """Bytes that the host has, or that this control group may ever use. None where the host does not say."""
+    wholes = [int(line.split()[1]) << 10 for line in _lines(_MEMINFO) if line.startswith("MemTotal:")]
+    for limit, _ in _LIMITS:
+        wholes += [int(line) for line in _lines(limit)[:1] if line.isdigit()]
+    return min(wholes, default=None)
 
 
 def refuse_without_room(needed: int, leave: int) -> None:

@@ -45,7 +45,7 @@ def report_keeper(keeper: Keeper, moment: Instant) -> KeeperReport:
         alarms=keeper.alarms(None),
         id=keeper.keys.me,
         name=keeper.keys.name,
-        bonds=tuple(bond_report(view, members, helds, moment) for view in bonds),
+        bonds=tuple(bond_report(view, bonds, members, helds, moment) for view in bonds),
         helds=tuple(held_report(record) for record in helds),
     )
 
@@ -149,8 +149,14 @@ def held_report(record: HeldRecord) -> HeldReport:
 
 
 def bond_report(
-    bond: BondView, members: Iterable[MemberView], helds: Iterable[HeldRecord], moment: Instant
+    bond: BondView,
+    bonds: Iterable[BondView],
+    members: Iterable[MemberView],
+    helds: Iterable[HeldRecord],
+    moment: Instant,
 ) -> BondReport:
+    """One of these bonds."""
+    others = [one for one in bonds if one.partner != bond.partner and one.contact is not Contact.SILENT]
     there = [view for view in members if view.holder == bond.partner and view.phase is not Phase.AWAY]
     here = [record for record in helds if record.partner == bond.partner]
     return BondReport(
@@ -177,7 +183,7 @@ def bond_report(
         ),
         price=estimate_price(
             bond.name,
-            [_owned_stake(view) for view in there],
+            [_owned_stake(view, others) for view in there],
             [HeldStake(one.member, _behind(one.newest, one.commit), one.bundle != "") for one in here],
             bond.theirs.cores,
             max((view.rebond for view in members if view.rebond is not None), default=None),
@@ -188,9 +194,12 @@ def bond_report(
     )
 
 
-def _owned_stake(view: MemberView) -> OwnedStake:
+def _owned_stake(view: MemberView, others: Iterable[BondView]) -> OwnedStake:
+    """A former holder, too, may have a whole copy still."""
     held = view.sealed.bytes if view.sealed is not None and view.held is not None else 0
-    return OwnedStake(view.name, held, (view.sealed is not None) + (view.deposited is not None), 0)
+    here = (view.sealed is not None) + (view.deposited is not None)
+    elsewhere = sum(any(fact.member == view.name and fact.commit for fact in one.held) for one in others)
+    return OwnedStake(view.name, held, here, elsewhere)
 
 
 def _newest(view: MemberView) -> CommitId | None:

@@ -210,11 +210,12 @@ class CopyLanded(msgspec.Struct, frozen=True, tag=True):
 
 
 class CopiesGone(msgspec.Struct, frozen=True, tag=True):
-    """Holder: what was held of this member is lost (the carrier died, memory was taken)."""
+    """Holder: what was held of this member is lost (the carrier died, memory was taken), or damaged."""
 
     partner: KeeperId
     member: MemberName
     text: str
+    damaged: bool = False
 
 
 class Patch(msgspec.Struct, frozen=True):

@@ -247,14 +247,14 @@ def on_gone(bonds: Bonds, held: Held, event: bond_events.CopiesGone) -> None:
     partner = bonds.partners[held.record.partner]
     _allow(bonds, held, bonds.room_for(partner, but=held.record.member) // SLOTS_HELD)
     if held.record.commit is not None:
-        lose_copy(bonds, held, event.text)
+        lose_copy(bonds, held, event.text, "damaged" if event.damaged else "lost")
 
 
-def lose_copy(bonds: Bonds, held: Held, text: str) -> None:
+def lose_copy(bonds: Bonds, held: Held, text: str, what: str = "lost") -> None:
     held.record = msgspec.structs.replace(held.record, commit=None)
     held.is_sure = True
     bonds.out.append(orders.Persist(held.record))
-    bonds.alarm(AlarmLevel.WARNING, f"the copy of {held.record.member} that is held here is lost: {text}")
+    bonds.alarm(AlarmLevel.WARNING, f"the copy of {held.record.member} that is held here is {what}: {text}")
     if held.record.state is HolderState.BONDED:
         move(bonds, held, HolderState.SYNCING, text)
 
