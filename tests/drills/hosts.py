@@ -89,9 +89,19 @@ class Host:
         command = (sys.executable, _PROGRAM.name, str(steps), *fault)
         self.cli("run", "--name", name, "--detach", *options, "--", *command, env=env)
 
-    def why(self) -> dict[str, Any]:
-        """Of the walk, as `goldthread why` tells it."""
-        return json.loads(self.cli("why", WALK, "--json"))
+    def why(self, name: MemberName = WALK) -> dict[str, Any]:
+        """As `goldthread why` tells it."""
+        return json.loads(self.cli("why", name, "--json"))
+
+    def causes(self, name: MemberName = WALK) -> list[str]:
+        """Why each life that this host knows of ended, as `goldthread why` tells it."""
+        return [life["ending"]["kind"] for life in self.why(name)["lives"]]
+
+    def blames(self, owner: str, name: MemberName = WALK) -> None:
+        """`goldthread why` tells here that a life was lost with its owner's host, and that the next one ended well."""
+        lost, ended = (life["ending"] for life in self.why(name)["lives"])
+        assert (lost["kind"], ended["kind"]) == ("host lost", "finished")
+        assert f"{owner} is silent: " in lost["text"]
 
     def start_keeper(self) -> None:
         """As the command line does, which would only take longer. Its door is open when this returns."""

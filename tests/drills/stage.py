@@ -22,7 +22,7 @@ from goldthread.local import Home, connect, reach_keeper
 from goldthread.names import MemberName, member_name
 from goldthread.output import OutputReader
 from goldthread.policy import Budget
-from goldthread.report import KeeperReport, LifeReport, MemberReport, Phase
+from goldthread.report import EndingKind, KeeperReport, LifeReport, MemberReport, Phase
 from goldthread.wire import messages
 
 WALK = member_name("walk")
@@ -123,6 +123,10 @@ class Stage:
             return journal.lives(WALK)
         finally:
             journal.close()
+
+    def causes(self) -> list[EndingKind]:
+        """Why each life that ended did, as `goldthread why` tells it."""
+        return [life.ending.kind for life in self.lives() if life.ending is not None]
 
     def output(self) -> str:
         reader = OutputReader(self.home.output(WALK))

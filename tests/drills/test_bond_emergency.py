@@ -32,6 +32,8 @@ def test_member_in_limbo_is_brought_back_by_the_best_of_the_willing(tmp_path: Pa
         tsunade.cli("bond", "confirm", "iruka")
         assert "nobody asked" not in tsunade.cli("bond", "list")
         hosts.ends_well(tsunade, STEPS)
+        assert iruka.causes() == ["exception", "exception"]
+        assert tsunade.causes() == ["handed over", "finished"]
         assert next(line.step for line in hosts.ledger() if line.epoch == 3) == 19
         iruka.cli("bond", "end", "tsunade", "--yes")
         until_over(hosts, "tsunade", "iruka")
@@ -55,6 +57,7 @@ def test_member_whose_holder_is_lost_is_held_by_one_of_the_willing(tmp_path: Pat
         hosts.kill_host("iruka")
         sakura.until_step(20, 2)
         hosts.ends_well(sakura, STEPS)
+        sakura.blames("iruka")
 
 
 def part(hosts: Hosts, name: str, terms: tuple[str, ...]) -> None:

@@ -25,11 +25,13 @@ def test_link_cut_in_one_direction_stops_nobody(pair: Hosts, source: str, target
     pair.cut(source, target, one_way=True)
     kakashi.until_contact("iruka", Contact.SILENT)
     iruka.until_contact("kakashi", Contact.SILENT)
+    iruka.until_alarm("walk is exposed: kakashi, which held its copy, is silent: ")
     step = pair.walk_on()
     iruka.until_step(step)
     pair.mend(source, target, one_way=True)
     iruka.until_held(step)
     pair.ends_well(iruka, STEPS)
+    assert iruka.causes() == ["finished"]
     assert {line.epoch for line in pair.ledger()} == {1}
     assert kakashi.member() is None
 
@@ -42,13 +44,15 @@ def test_link_cut_in_both_directions_stops_nobody(pair: Hosts) -> None:
     iruka.until_held(10)
     pair.cut("iruka", "kakashi")
     kakashi.until_held_state(HolderState.DOUBTING)
-    iruka.until(lambda member: member.exposed != "", "exposed")
+    assert (held := kakashi.held()) is not None and held.reason == "iruka is silent"
+    iruka.until(lambda member: member.exposed.startswith("kakashi, which holds its copy, is silent"), "exposed")
     step = pair.walk_on(100)
     iruka.until_step(step)
     pair.mend("iruka", "kakashi")
     kakashi.until_held_state(HolderState.BONDED)
     iruka.until_held(step)
     pair.ends_well(iruka, STEPS)
+    assert iruka.causes() == ["finished"]
     assert {line.epoch for line in pair.ledger()} == {1}
 
 
@@ -72,6 +76,7 @@ def test_link_cut_in_the_middle_of_a_transfer(pair: Hosts) -> None:
     iruka.until_held(2)
     assert pair.bytes_to("kakashi") - before < 1.4 * size
     pair.ends_well(iruka, 3, size=LARGE)
+    assert iruka.causes() == ["finished"]
 
 
 @pytest.mark.long
@@ -105,6 +110,7 @@ def test_link_cut_at_every_stage_of_a_transfer(
     pair.kill_host("iruka")
     kakashi.until_step(3, 2)
     pair.ends_well(kakashi, 4, size=LARGE)
+    kakashi.blames("iruka")
 
 
 def test_host_lost_in_the_middle_of_a_transfer(pair: Hosts) -> None:
@@ -120,6 +126,8 @@ def test_host_lost_in_the_middle_of_a_transfer(pair: Hosts) -> None:
     pair.kill_host("iruka")
     kakashi.until_step(2, 2)
     pair.ends_well(kakashi, 3, size=LARGE)
+    kakashi.blames("iruka")
+    assert kakashi.why()["lives"][0]["lost"].startswith("what it did after step 1")
     assert next(line.step for line in pair.ledger() if line.epoch == 2) == 1
 
 
@@ -146,6 +154,7 @@ def test_lease_store_lost_stops_nobody(tmp_path: Path) -> None:
         hosts.etcd.lose()
         hosts.etcd.bring_back()
         hosts.ends_well(iruka, STEPS)
+        assert iruka.causes() == ["finished"]
         assert {line.epoch for line in hosts.ledger()} == {1}
 
 
@@ -159,6 +168,7 @@ def test_host_lost_is_taken_over_by_a_lease_in_etcd(tmp_path: Path) -> None:
         hosts.kill_host("iruka")
         hosts["kakashi"].until_step(20, 2)
         hosts.ends_well(hosts["kakashi"], 60)
+        hosts["kakashi"].blames("iruka")
 
 
 def test_without_a_lease_store_hold_waits_for_a_person(tmp_path: Path) -> None:
@@ -182,6 +192,9 @@ def test_without_a_lease_store_hold_waits_for_a_person(tmp_path: Path) -> None:
         hosts.start_host("iruka")
         iruka.until_holder("kakashi")
         hosts.ends_well(kakashi, STEPS)
+        kakashi.blames("iruka")
+        assert kakashi.why()["lives"][0]["ending"]["text"].startswith("a person wants it taken over, and iruka is ")
+        assert iruka.causes()[0] == "host restarted"
 
 
 def test_a_person_who_errs_makes_two_lives_until_the_link_is_back(tmp_path: Path) -> None:
@@ -200,6 +213,7 @@ def test_a_person_who_errs_makes_two_lives_until_the_link_is_back(tmp_path: Path
         iruka.until_holder("kakashi")
         assert [life["ending"]["kind"] for life in iruka.why()["lives"]] == ["fenced"]
         hosts.ends_well(kakashi, STEPS)
+        kakashi.blames("iruka")
 
 
 def test_without_a_lease_store_yield_stops_and_is_taken_over(tmp_path: Path) -> None:
@@ -216,5 +230,6 @@ def test_without_a_lease_store_yield_stops_and_is_taken_over(tmp_path: Path) -> 
         hosts.mend("iruka", "kakashi")
         iruka.until_holder("kakashi")
         hosts.ends_well(kakashi, STEPS)
+        kakashi.blames("iruka")
         told = iruka.why()["lives"][0]["ending"]
         assert told["kind"] in ("fenced", "nobody vouched for it")

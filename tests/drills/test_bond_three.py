@@ -21,6 +21,7 @@ def test_holder_lost_then_the_owner(tmp_path: Path) -> None:
         first, second = _by_holder(hosts, iruka.until_guarded(20))
         hosts.kill_host(first.name)
         iruka.until(lambda member: member.holder == second.name and bool(member.vouched), "another holder")
+        iruka.until_alarm(f"walk is exposed: {first.name}, which held its copy, is silent: ")
         hosts.hold_at(30)
         iruka.until_held(30)
         hosts.until(lambda: (held := second.held()) is not None and held.guard is Guard.LEASE, "its lease is known")
@@ -28,6 +29,7 @@ def test_holder_lost_then_the_owner(tmp_path: Path) -> None:
         hosts.kill_host("iruka")
         second.until_step(30, 2)
         hosts.ends_well(second, STEPS)
+        second.blames("iruka")
         assert next(line.step for line in hosts.ledger() if line.epoch == 2) == 30
 
 
@@ -40,12 +42,14 @@ def test_keeper_of_the_holder_ends_in_order(pair: Hosts) -> None:
     kakashi.until_holder("iruka")
     assert "walk of iruka" in kakashi.cli("keeper", "stop")
     iruka.until(lambda member: member.exposed != "", "exposed")
+    iruka.until_alarm("kakashi, which held its copy, is silent: ")
     kakashi.start_keeper()
     iruka.until_held(20)
     kakashi.until_holder("iruka")
     pair.kill_host("iruka")
     kakashi.until_step(20, 2)
     pair.ends_well(kakashi, STEPS)
+    kakashi.blames("iruka")
 
 
 def _by_holder(hosts: Hosts, walk: MemberReport) -> tuple[Host, Host]:

@@ -89,6 +89,7 @@ def test_spent_budget_is_limbo_and_restart_tries_again(stage: Stage) -> None:
     assert member.sealed is not None and member.epoch == 3
     stage.ask(messages.RestartRequest(WALK))
     assert stage.end_digest() == undisturbed(STEPS)
+    assert stage.causes() == [EndingKind.EXCEPTION] * 3 + [EndingKind.FINISHED]
 
 
 def test_same_death_at_the_same_step_goes_further_back(stage: Stage) -> None:
@@ -99,6 +100,7 @@ def test_same_death_at_the_same_step_goes_further_back(stage: Stage) -> None:
     assert lives[1].restored is not None and lives[1].restored.step == 19
     assert lives[2].restored is not None and lives[2].restored.step < 19
     assert "in a row" in lives[2].restored_reason
+    assert stage.causes() == [EndingKind.EXCEPTION] * 2 + [EndingKind.FINISHED]
 
 
 def test_command_that_is_not_there_is_limbo_at_once(stage: Stage) -> None:
@@ -133,6 +135,7 @@ def test_fresh_starts_over(stage: Stage) -> None:
     stage.until(lambda member: member.epoch == 2 and member.phase is Phase.ENDED, "the end of life 2")
     assert stage.end.read_text() == undisturbed(STEPS)
     assert stage.lives()[1].restored is None
+    assert stage.causes() == [EndingKind.FINISHED] * 2
 
 
 def test_rollback_goes_back_on_purpose(stage: Stage) -> None:
@@ -155,6 +158,7 @@ def test_rollback_goes_back_on_purpose(stage: Stage) -> None:
     stage.until(lambda member: member.epoch == 3 and member.phase is Phase.ENDED, "the end of life 3")
     assert stage.lives()[2].restored == goal
     assert stage.end.read_text() == undisturbed(STEPS)
+    assert stage.causes() == [EndingKind.STOPPED, EndingKind.STOPPED, EndingKind.FINISHED]
 
 
 def test_flipped_bits_cost_one_step(stage: Stage) -> None:
@@ -170,6 +174,7 @@ def test_flipped_bits_cost_one_step(stage: Stage) -> None:
     assert "damaged" in second.restored_reason
     member = stage.member()
     assert member is not None and any("damaged" in alarm.text for alarm in member.alarms)
+    assert stage.causes() == [EndingKind.SIGNAL, EndingKind.FINISHED]
 
 
 def test_out_of_memory_is_told_as_such(stage: Stage) -> None:

@@ -37,6 +37,7 @@ def test_keeper_killed_while_the_program_runs(stage: Stage) -> None:
     lives = stage.lives()
     assert len(lives) == 2 and lives[1].restored is not None and lives[1].restored.step == lives[0].reached
     assert lives[1].restored_from == "sealed"
+    assert stage.causes() == [EndingKind.SIGNAL, EndingKind.FINISHED]
 
 
 def test_ages_are_not_those_of_the_keeper(stage: Stage) -> None:
@@ -54,6 +55,7 @@ def test_ages_are_not_those_of_the_keeper(stage: Stage) -> None:
     assert (after.beat_age or 0) > (before.beat_age or 0) > 0
     stage.kill(signal.SIGCONT)
     assert stage.end_digest() == undisturbed(STEPS)
+    assert stage.causes() == [EndingKind.FINISHED]
 
 
 def test_keeper_and_program_killed_together(stage: Stage) -> None:
@@ -80,6 +82,7 @@ def test_keeper_killed_again_and_again(stage: Stage) -> None:
         stage.hold_at(step + 10)
     assert stage.end_digest() == undisturbed(STEPS)
     assert len(stage.lives()) == 1, stage.home.log.read_text()
+    assert stage.causes() == [EndingKind.FINISHED]
 
 
 def test_two_keepers_started_at_once(stage: Stage) -> None:
@@ -122,6 +125,7 @@ def test_everything_killed_and_the_vault_remains(stage: Stage) -> None:
     third = stage.lives()[2]
     assert deposited is not None and third.restored == deposited.commit
     assert "no copy of it is left" in third.restored_reason
+    assert stage.causes() == [EndingKind.STOPPED, EndingKind.UNKNOWN, EndingKind.FINISHED]
 
 
 def test_everything_killed_before_any_deposit_refuses_to_start_over(stage: Stage) -> None:
@@ -135,6 +139,7 @@ def test_everything_killed_before_any_deposit_refuses_to_start_over(stage: Stage
     stage.let_go()
     stage.run(STEPS, fresh=True)
     assert stage.end_digest() == undisturbed(STEPS)
+    assert stage.causes() == [EndingKind.UNKNOWN, EndingKind.NOT_STARTED, EndingKind.FINISHED]
 
 
 def test_reboot_of_the_host_is_told_as_such(stage: Stage) -> None:
@@ -168,6 +173,7 @@ def test_stopped_keeper_stays_stopped(stage: Stage) -> None:
     while command_lines(stage.home):
         time.sleep(0.01)
     assert (stage.home.vault / WALK).exists()
+    assert stage.causes() == [EndingKind.EXCEPTION]
 
 
 def test_keeper_started_by_a_program_is_not_in_its_group(stage: Stage) -> None:
@@ -193,6 +199,7 @@ def test_loss_of_the_shim_is_met_with_a_deposit(stage: Stage) -> None:
     stage.until(lambda member: member.deposited is not None and member.deposited.commit.step >= 10, "a deposit")
     end_processes_of(stage.home)
     assert stage.end_digest() == undisturbed(STEPS)
+    assert stage.causes() == [EndingKind.UNKNOWN, EndingKind.FINISHED]
 
 
 def test_life_that_the_journal_missed_ended_unseen(stage: Stage) -> None:
@@ -213,6 +220,7 @@ def test_life_that_the_journal_missed_ended_unseen(stage: Stage) -> None:
     assert stage.end_digest() == undisturbed(STEPS)
     third = stage.lives()[-1]
     assert third.epoch == 3 and third.restored is not None and third.restored.epoch == 2
+    assert stage.causes() == [EndingKind.SIGNAL, EndingKind.FINISHED]
 
 
 def test_life_that_the_journal_missed_goes_on(stage: Stage) -> None:
@@ -228,6 +236,7 @@ def test_life_that_the_journal_missed_goes_on(stage: Stage) -> None:
     after = stage.until_step(20, 2)
     assert after.pid == member.pid
     assert stage.end_digest() == undisturbed(STEPS)
+    assert stage.causes() == [EndingKind.FINISHED, EndingKind.FINISHED]
 
 
 def test_a_lost_journal_leaves_no_shim_behind(stage: Stage) -> None:
@@ -241,6 +250,7 @@ def test_a_lost_journal_leaves_no_shim_behind(stage: Stage) -> None:
     assert stage.end_digest() == undisturbed(STEPS)
     while b"goldthread.keeper.shim" in b"".join(command_lines(stage.home)):
         time.sleep(0.01)
+    assert stage.causes() == [EndingKind.FINISHED]
 
 
 def _answers(home: Home) -> bool:
