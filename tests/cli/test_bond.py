@@ -244,6 +244,21 @@ def test_a_partner_that_lends_too_little_is_named(hosts: tuple[Host, Host]) -> N
     iruka.wait_words("walk is safe: step ", "status")
 
 
+def test_terms_that_are_too_small_already_are_said_when_the_bond_is_tied(hosts: tuple[Host, Host]) -> None:
+    """To whoever accepts, on both sides of the code; and by an alarm of the keeper that lends too little."""
+    iruka, kakashi = hosts
+    iruka("run", "--detach", "--", *iruka.shell.write("walk.py", WALK))
+    iruka.wait(lambda found: found["members"] and found["members"][0]["sealed"], "status")
+    tied = kakashi("bond", "accept", iruka("bond", "invite").strip(), "--memory", "1KiB")
+    lack = "the copies of what iruka runs need 0.0 MiB, and kakashi lends 0.0 MiB"
+    assert tied == f"kakashi and iruka are bonded; {lack}\n"
+    assert lack in kakashi.shell("status").stdout
+    kakashi("bond", "end", "iruka", "--yes")
+    iruka.wait(lambda found: all(bond["ended"] for bond in found["bonds"]), "bond", "list")
+    tied = iruka("bond", "accept", kakashi("bond", "invite", "--memory", "1KiB").strip())
+    assert tied == f"iruka and kakashi are bonded; {lack}\n"
+
+
 def test_keepers_of_a_circle_find_each_other_on_the_local_network(hosts: tuple[Host, Host]) -> None:
     """Two hosts with the same secret and no address of each other. Nobody ties the bond, and it is said why."""
     iruka, kakashi = hosts

@@ -118,7 +118,11 @@ class StandIn:
     def accept(self, code: str, terms: Terms | None = None) -> Partner:
         """Raises what `failed` is called with."""
         done: Future[Partner] = Future()
-        self.do(lambda: self.links.accept(code, terms or Terms(), done.set_result, done.set_exception))
+        self.do(
+            lambda: self.links.accept(
+                code, terms or Terms(), lambda partner, _: done.set_result(partner), done.set_exception
+            )
+        )
         return done.result(WAIT_SECONDS)
 
     def refusal(self, code: str) -> GoldthreadError:

@@ -114,6 +114,8 @@ def facts(**changes: Any) -> bonds.Beat:
         bonds.BeatAnswer(1, 1, Span(-1), ()),
         bonds.BeatAnswer(1, 1, Span(1), (MemberName("a/b"),)),
         changed(SECRET, secret=bytes(65)),
+        changed(SECRET, needs=-1),
+        bonds.InvitationAccepted(Terms(), -1),
         bonds.RenewKey(b""),
         bonds.RenewKey(bytes(4097)),
         bonds.EndBond("\x1b]0;gone\x07"),

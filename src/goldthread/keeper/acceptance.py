@@ -18,7 +18,7 @@ from goldthread.terms import Terms
 from goldthread.wire.bonds import AcceptInvitation, Greeting, InvitationAccepted
 from goldthread.wire.invitation import Invitation
 
-__all__ = ["Acceptance", "Tied", "check_newcomer"]
+__all__ = ["Acceptance", "Tied", "check_newcomer", "say_lack"]
 
 _ROUNDS: Final = 2
 """An inviter that could not be reached may have been starting; one that broke off may have agreed already."""
@@ -28,6 +28,13 @@ _AGAIN: Final = "ask for a new code: goldthread bond invite"
 
 Tied = Callable[[Partner, Terms, Terms], None]
 """Called with the new partner, the terms of this side and those of the other."""
+
+
+def say_lack(owner: str, needs: int, holder: str, lent: int) -> str:
+    """That the copies of what runs at one keeper have no room at the other; empty where they have."""
+    if needs <= lent:
+        return ""
+    return f"the copies of what {owner} runs need {needs / 2**20:.1f} MiB, and {holder} lends {lent / 2**20:.1f} MiB"
 
 
 def check_newcomer(known: Acquaintances, greeting: Greeting, fingerprint: bytes) -> None:
@@ -50,7 +57,9 @@ def check_newcomer(known: Acquaintances, greeting: Greeting, fingerprint: bytes)
 
 
 class Acceptance:
-    """`tied` is called when both sides have pinned each other, else `failed`; one of them, once."""
+    """`tied` is called when both sides have pinned each other, else `failed`; one of them, once.
+
+    `lacks` says then that copies of the other side have no room here, and those of this side none there."""
 
     def __init__(
         self,
@@ -68,6 +77,7 @@ class Acceptance:
         self._attempts = 0
         self._greeting: Greeting | None = None
         self._over = False
+        self.lacks = ("", "")
         self._reasons: dict[str, PartnerError] = {}
         self._call: Call
         if invitation.fingerprint == known.keys.fingerprint:
@@ -98,7 +108,7 @@ class Acceptance:
         check_newcomer(self._known, greeting, self._invitation.fingerprint)
         self._greeting = greeting
         if self._call.link is not None:
-            self._call.link.say(AcceptInvitation(self._invitation.secret, self._terms))
+            self._call.link.say(AcceptInvitation(self._invitation.secret, self._terms, self._known.needs()))
             self._call.link.end_unless(lambda: self._over, _ANSWERED, "it did not answer")
 
     def _on_heard(self, message: Any) -> None:
@@ -110,6 +120,11 @@ class Acceptance:
         self._known.keys.pin(partner)
         self._over = True
         link.finish(PartnerUnreachable("the invitation was used"))
+        me = self._known.keys.name
+        self.lacks = (
+            say_lack(partner.name, message.needs, me, self._terms.memory),
+            say_lack(me, self._known.needs(), partner.name, message.terms.memory),
+        )
         self._tied(partner, self._terms, message.terms)
 
     def _on_gone(self, error: PartnerError) -> None:

@@ -12,6 +12,8 @@ from goldthread.keeper.keeper import Keeper
 from goldthread.keeper.keys import Keys, Partner
 from goldthread.keeper.loop import now
 from goldthread.names import Instant, KeeperId, Span, seconds
+from goldthread.report import Phase
+from goldthread.rules.held import SLOTS_HELD
 from goldthread.version import VERSION
 from goldthread.wire.addresses import ADDRESSES_MOST, parse_address, write_address
 from goldthread.wire.bonds import BOND_PROTOCOL, BOND_PROTOCOL_OLDEST, Greeting
@@ -21,6 +23,7 @@ __all__ = ["Acquaintances", "reached_at"]
 
 log = logging.getLogger("goldthread.keeper")
 
+_IS_OVER: Final = frozenset({Phase.ABSENT, Phase.ENDED, Phase.AWAY})
 _ALARM_EVERY: Final = seconds(60)
 """One partner raises no more alarms than this ..."""
 _ALARM_AGAIN: Final = seconds(3600)
@@ -52,6 +55,11 @@ class Acquaintances:
             return ()
         hosts = [self.host] if self.host else own_hosts()
         return tuple(write_address(host, self.port) for host in hosts[:ADDRESSES_MOST])
+
+    def needs(self) -> int:
+        """Bytes that the copies of this keeper's members take at present where they are held."""
+        views = self.keeper.machine.views()
+        return sum(SLOTS_HELD * view.sealed.bytes for view in views if view.sealed and view.phase not in _IS_OVER)
 
     def greeting(self) -> Greeting:
         return Greeting(

@@ -19,7 +19,7 @@ import msgspec
 from OpenSSL import SSL
 
 from goldthread.errors import GoldthreadError, KeeperError, PartnerError, PartnerUnreachable
-from goldthread.keeper.acceptance import Tied, check_newcomer
+from goldthread.keeper.acceptance import Tied, check_newcomer, say_lack
 from goldthread.keeper.acquaintances import Acquaintances, reached_at
 from goldthread.keeper.circle import Circle
 from goldthread.keeper.invitations import Invitations
@@ -232,9 +232,13 @@ class Answerer:
         partner = Partner(greeting.keeper, greeting.name, addresses, (visitor.link.certificate,))
         self._known.keys.pin(partner)
         again, given.used_by = given.used_by is not None, greeting.keeper
-        visitor.link.say_last(bonds.InvitationAccepted(given.terms), PartnerUnreachable("the invitation was used"))
+        accepted = bonds.InvitationAccepted(given.terms, self._known.needs())
+        visitor.link.say_last(accepted, PartnerUnreachable("the invitation was used"))
         if not again:
             self._tied(partner, given.terms, message.terms)
+            lack = say_lack(partner.name, message.needs, self._known.keys.name, given.terms.memory)
+            if lack:
+                self._known.keeper.warn(None, lack)
 
     def _meet_in_circle(self, circle: Circle, visitor: _Visitor, greeting: bonds.Greeting, message: Any) -> None:
         """First the proof, which is answered by what is offered here; then, on the same link, the bond. It may be tied

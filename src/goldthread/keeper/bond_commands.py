@@ -7,6 +7,7 @@ from typing import Any
 
 from goldthread.keeper.door import Connection
 from goldthread.keeper.keeper import Keeper
+from goldthread.keeper.keys import Partner
 from goldthread.keeper.links import Links
 from goldthread.rules import bond_events
 from goldthread.wire import bond_requests
@@ -34,12 +35,11 @@ class BondCommands:
         connection.send(bond_requests.Invited(self._links.invite(request.terms)))
 
     def _accept(self, connection: Connection, request: bond_requests.AcceptRequest, descriptors: list[int]) -> None:
-        self._links.accept(
-            request.code,
-            request.terms,
-            lambda partner: connection.send(Done(f"{self._keeper.keys.name} and {partner.name} are bonded")),
-            connection.refuse,
-        )
+        def then(partner: Partner, lack: str) -> None:
+            bonded = f"{self._keeper.keys.name} and {partner.name} are bonded"
+            connection.send(Done(f"{bonded}; {lack}" if lack else bonded))
+
+        self._links.accept(request.code, request.terms, then, connection.refuse)
 
     def _rekey(self, connection: Connection, request: bond_requests.RekeyRequest, descriptors: list[int]) -> None:
         done = Done("the key is changed, and every partner knows it")

@@ -134,9 +134,10 @@ class Links:
         return write_code(Invitation(self._invitations.issue(terms), self._keys.fingerprint, addresses))
 
     def accept(
-        self, code: str, terms: Terms, then: Callable[[Partner], None], failed: Callable[[GoldthreadError], None]
+        self, code: str, terms: Terms, then: Callable[[Partner, str], None], failed: Callable[[GoldthreadError], None]
     ) -> None:
-        """Tie a bond with the keeper that gave the code: `then` or `failed` is called, once.
+        """Tie a bond with the keeper that gave the code: `then` or `failed` is called, once; the former also with whose
+        copies have no room at the other side.
 
         Raises `UsageError` for what is no code, or one of this very keeper.
         """
@@ -147,9 +148,11 @@ class Links:
 
         def tied(partner: Partner, mine: Terms, theirs: Terms) -> None:
             self._on_tied(partner, mine, theirs)
-            then(partner)
+            if acceptance.lacks[0]:
+                self._keeper.warn(None, acceptance.lacks[0])  # Of the other lack the rules tell.
+            then(partner, "; ".join(filter(None, acceptance.lacks)))
 
-        Acceptance(self._known, invitation, terms, tied, failed)
+        acceptance = Acceptance(self._known, invitation, terms, tied, failed)
 
     def seek(self) -> None:
         """Ask who of the circle is at the places that are known; `PartnersFound` follows."""

@@ -143,6 +143,8 @@ class AcceptInvitation(msgspec.Struct, frozen=True, tag=True):
 
     secret: bytes
     terms: Terms
+    needs: int = 0
+    """Bytes that the copies of its members take at present, all slots counted."""
 
 
 class ShowCircle(msgspec.Struct, frozen=True, tag=True):
@@ -185,6 +187,8 @@ class BeatAnswer(msgspec.Struct, frozen=True, tag=True):
 
 class InvitationAccepted(msgspec.Struct, frozen=True, tag=True):
     terms: Terms
+    needs: int = 0
+    """As in `AcceptInvitation`."""
 
 
 class CircleShown(msgspec.Struct, frozen=True, tag=True):

@@ -59,8 +59,10 @@ def check_heard(message: Any) -> None:
         case bonds.AcceptInvitation():
             _require(len(message.secret) <= _SECRET_BYTES_MOST, "its secret is too long")
             _check_terms(message.terms)
+            _check_number("what its copies need", message.needs)
         case bonds.InvitationAccepted():
             _check_terms(message.terms)
+            _check_number("what its copies need", message.needs)
         case bonds.ShowCircle():
             _require(len(message.proof) <= _SECRET_BYTES_MOST, "its proof is too long")
         case bonds.CircleShown():
