@@ -290,6 +290,15 @@ def test_forget_leaves_nothing_of_a_member(journal: Journal) -> None:
     journal.write(member_record(epoch=1), 1.0)
 
 
+def test_what_is_to_be_known_of_what_is_forgotten_is_written_with_that(journal: Journal) -> None:
+    """Its number is below that of its last life, which is known no more."""
+    journal.write(member_record(epoch=3), 1.0)
+    journal.write(LIFE, 1.0)
+    kept = member_record(epoch=2)
+    journal.forget(WALK, kept)
+    assert (journal.members(), journal.lives(WALK)) == ([kept], [])
+
+
 def test_a_keeper_knows_the_boot_of_the_one_before(journal: Journal, path: Path) -> None:
     """So that it knows whether instants still mean something."""
     journal.begin("boot 1", 10, "0.1", 5.0)

@@ -150,6 +150,8 @@ class Host:
             case orders.Forget():
                 self.copies.clear()
                 self.members.pop(order.member)
+                if order.kept is not None:
+                    self.members[order.member] = order.kept
             case orders.Alarm():
                 self.alarms.append(order.text)
             case orders.Accept() | orders.Refuse():

@@ -359,7 +359,7 @@ class Hands:
         if ward is not None:
             self._dismiss_shim(ward)
             ward.close()
-        keeper.journal.forget(member)
+        keeper.journal.forget(member, order.kept)
         shutil.rmtree(keeper.home.member(member), ignore_errors=True)
         keeper.loop.work(
             lambda: keeper.vault.forget(member),

@@ -197,11 +197,13 @@ class Journal:
         rows = self._rows("SELECT level, text, wall FROM notes WHERE name IS ? ORDER BY id DESC LIMIT ?", member, limit)
         return [AlarmReport(AlarmLevel(level), text, wall) for level, text, wall in reversed(rows)]
 
-    def forget(self, member: MemberName) -> None:
-        """Remove all that is remembered of a member."""
+    def forget(self, member: MemberName, kept: MemberRecord | None = None) -> None:
+        """Remove all that is remembered of a member, but for this."""
         with self._transaction():
             for table in ("members", "commands", "lives", "notes"):
                 self._sql.execute(f"DELETE FROM {table} WHERE name = ?", (member,))
+            if kept is not None:
+                self._write_member(kept)
 
     def forget_bond(self, partner: KeeperId) -> None:
         """Remove what is remembered of a bond. What is held for the partner is forgotten by itself."""

@@ -115,9 +115,10 @@ class Bonds:
             if partner.record.forgotten and (partner.facts is None or partner.holds(member) is not None)
         )
 
-    def forget_member(self, record: orders.MemberRecord) -> None:
+    def forget_member(self, member: Member) -> list[Any]:
         """A user has forgotten this member. Whoever has a copy is told to let it go, and a later life is to outrank
-        what is left; so its number is kept, where there are others."""
+        what is left; so its number is kept, where there are others. There is no moment at which neither is known."""
+        record, kept = member.record, None
         if not self.is_idle:
             later = Epoch(record.epoch + 1)
             kept = new_record(record.name, self.policy, record.origin, record.claimants)
@@ -125,7 +126,8 @@ class Bonds:
                 kept, epoch=record.epoch, begun=record.epoch, started=record.epoch, floor=later
             )
             self.forgotten[record.name] = kept
-            self.out.append(orders.Persist(kept))
+        said = [] if member.forget is None else [orders.Accept(member.forget, f"{record.name} is forgotten")]
+        return [orders.Forget(record.name, kept), *said]
 
     def begin_member(self, name: MemberName) -> orders.MemberRecord:
         """What a member begins from that is not known here, or was forgotten."""

@@ -297,7 +297,7 @@ class Machine:
             member.out = []
         if member.forgotten:
             del self._members[member.record.name]
-            self._bonds.forget_member(member.record)
+            orders += self._bonds.forget_member(member)
 
     # The keeper's own end
 

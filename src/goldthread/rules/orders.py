@@ -230,9 +230,10 @@ class FreeSlots(msgspec.Struct, frozen=True, tag=True):
 
 
 class Forget(msgspec.Struct, frozen=True, tag=True):
-    """Remove all that is kept of this member."""
+    """Remove all that is kept of this member. What the journal is to know of it from then on is written with that."""
 
     member: MemberName
+    kept: MemberRecord | None = None
 
 
 class Alarm(msgspec.Struct, frozen=True, tag=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from goldthread.names import Step
 from goldthread.report import Phase
-from goldthread.rules import events, orders
+from goldthread.rules import events
 from goldthread.rules.events import Copy
 from goldthread.rules.member import Member
 from goldthread.rules.orders import Ceiling
@@ -53,14 +53,12 @@ def forget_if_asked(member: Member) -> None:
     """Forget, but not while a deposit or a listing is under way: what they tell would come after."""
     if member.forget is None or member.deposits.under_way is not None or member.lists_due > 0:
         return
-    ticket, member.forget = member.forget, None
     if member.is_alive:
+        ticket, member.forget = member.forget, None
         _refuse_running(member, ticket, "forgotten")
         return
     for waiting, _ in (*member.rollbacks, *member.deposits.waiters):
         member.refuse(waiting, "UsageError", f"{member.record.name} was forgotten")
-    member.out.append(orders.Forget(member.record.name))
-    member.accept(ticket, f"{member.record.name} is forgotten")
     member.forgotten = True
 
 

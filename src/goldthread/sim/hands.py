@@ -208,7 +208,7 @@ class Hands:
         record = self._host.journal.members[order.member]
         if self._host.partners and record.phase is not Phase.AWAY:
             place.work.forgotten = record.epoch
-        self._host.journal.forget(order.member)
+        self._host.journal.forget(order.member, order.kept)
         for checker in self._world.checkers:
             checker.after_loss(place)
 

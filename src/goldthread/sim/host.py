@@ -58,8 +58,10 @@ class Journal:
         else:
             self.helds[record.partner, record.member] = record
 
-    def forget(self, member: MemberName) -> None:
+    def forget(self, member: MemberName, kept: MemberRecord | None) -> None:
         self.members.pop(member, None)
+        if kept is not None:
+            self.members[member] = kept
         for key in [key for key in self.lives if key[0] == member]:
             del self.lives[key]
 
