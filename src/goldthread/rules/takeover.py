@@ -61,9 +61,11 @@ def take_over(
     if lease is not None:
         fence.lease, fence.version, fence.was_read, fence.lease_epoch = lease, version, True, lease.epoch
         fence.lease_until = Instant(0) if asked_at is None else Instant(asked_at + lease.span)
-    member.out.append(bond_orders.AdoptCopies(record.partner, record.member))
+    first = len(member.out)
     reason = f"life {epoch} starts on {bonds.name}: {why}"
     beginnings.start_life(member, reason, (*moments, ("seen", seen)))
+    # A keeper that dies once it has adopted the copies must leave a journal that says whose they are.
+    member.out.insert(first + 1, bond_orders.AdoptCopies(record.partner, record.member))
     member.out.append(bond_orders.ForgetHeld(record.partner, record.member))
     member.alarm(AlarmLevel.WARNING, f"{record.member} of {partner.name} is taken over: {why}")
     if held.ticket is not None:

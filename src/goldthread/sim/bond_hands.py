@@ -108,13 +108,11 @@ class BondHands:
                 checker.after_drop(self._host, self._world.hosts[order.partner], berth)
 
     def _adopt(self, order: AdoptCopies) -> None:
-        """What was held is this host's own."""
+        """What was held is this host's own: nothing, where the carrier has died meanwhile."""
         host = self._host
         berth = host.carrier.drop(order.partner, order.member)
-        if berth is None or berth.work is None:
-            return
-        place = host.place(berth.work)
-        place.shelf += [slot for slot in berth.slots if slot.commit is not None]
+        place = host.place(self._world.hosts[order.partner].places[order.member].work)
+        place.shelf += [] if berth is None else [slot for slot in berth.slots if slot.commit is not None]
         place.can_start = (order.partner, order.member) in host.bundles
 
     def _mend(self, order: MendCopy) -> None:

@@ -182,12 +182,22 @@ class Carrier:
         self._lost = {}
 
     def return_to_keeper(self) -> None:
-        """A new keeper hears what is here, and what is not any more."""
+        """A new keeper hears what is here, and what is not any more. What its journal says and nothing hands over is
+        lost, after a while."""
+        host = self._host
+        known = [key for key, record in host.journal.helds.items() if record.commit is not None]
+        host.keeper_after(host.policy.return_grace, self._look_for, known)
         self._tell_loss()
         for (partner, member), berth in list(self.berths.items()):
             newest = berth.newest
             if newest is not None:
                 self._host.give(CopyLanded(partner, member, Copy(newest, Level.HELD, COMMIT_BYTES)))
+
+    def _look_for(self, known: list[tuple[KeeperId, MemberName]]) -> None:
+        for partner, member in known:
+            berth = self.berths.get((partner, member))
+            if berth is None or berth.newest is None:
+                self._host.give(CopiesGone(partner, member, "the processes that held it are gone"))
 
     def _tell_loss(self) -> None:
         lost, self._lost = self._lost, {}

@@ -255,7 +255,8 @@ class NeverBack(Checker):
             return
         record = order.record
         if isinstance(record, orders.MemberRecord):
-            self._look_at(host.places[record.name], record)
+            if record.name in host.places:  # What is taken over has no place before it is adopted.
+                self._look_at(host.places[record.name], record)
         elif isinstance(record, HeldRecord) and record.commit is not None:
             key = (host, record.partner, record.member)
             if key in self._held and record.commit < self._held[key]:
