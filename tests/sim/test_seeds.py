@@ -15,7 +15,18 @@ import pytest
 
 from goldthread.names import Epoch, Instant, Span
 from goldthread.report import Phase
-from goldthread.rules import admission, beginnings, deaths, deposits, elsewhere, holding, owning, patience, takeover
+from goldthread.rules import (
+    admission,
+    beginnings,
+    deaths,
+    deposits,
+    elsewhere,
+    holding,
+    owning,
+    patience,
+    seeking,
+    takeover,
+)
 from goldthread.rules.bonds import Bonds
 from goldthread.rules.choice import Choice, ChoiceState
 from goldthread.rules.detector import Detector
@@ -28,7 +39,7 @@ from goldthread.sim.carrier import Berth
 from goldthread.sim.checker import Checker
 from goldthread.sim.checkers import Kept, NeverBack, OneFault, OneWriter, Whole
 from goldthread.sim.healing import BoundedPrice, Calm, Heals
-from goldthread.sim.scenario import all_checkers, run_seed
+from goldthread.sim.scenario import all_checkers, run_drawn, run_seed
 from goldthread.sim.shrink import shrink
 from goldthread.sim.things import Slot
 
@@ -38,10 +49,10 @@ JOBS = str(os.cpu_count())
 REGRESSIONS = Path(__file__).with_name("regressions.txt")
 
 
-def seeds_that_failed_once() -> list[tuple[int, int]]:
-    """Each with the number of its keepers."""
+def worlds_that_failed_once() -> list[tuple[int, bool, int]]:
+    """Each by the number of its keepers, whether they are of one circle, and its seed."""
     lines = (line.split() for line in REGRESSIONS.read_text().splitlines() if line and not line.startswith("#"))
-    return [(int(words[0]), int(words[1])) for words in lines]
+    return [(int(words[1].removesuffix("o")), words[1].endswith("o"), int(words[0])) for words in lines]
 
 
 def run_worlds(first: int, keepers: int, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -61,7 +72,7 @@ def test_every_promise_is_kept_in_a_thousand_worlds(first: int, capsys: pytest.C
 
 @pytest.mark.parametrize("first", range(0, SEEDS, SEEDS // SHARES))
 def test_every_promise_is_kept_where_keepers_are_bonded(first: int, capsys: pytest.CaptureFixture[str]) -> None:
-    """Another thousand worlds, of two keepers, of three, and now and then of many."""
+    """Another thousand worlds, of two keepers, of three, and now and then of many, some of one circle."""
     told = run_worlds(first, 0, capsys)
     assert (told["seeds"], told["failed"]) == (SEEDS // SHARES, [])
 
@@ -69,8 +80,8 @@ def test_every_promise_is_kept_where_keepers_are_bonded(first: int, capsys: pyte
 @pytest.mark.parametrize("share", range(SHARES))
 def test_what_failed_once_does_not_fail_again(share: int) -> None:
     with get_context("spawn").Pool(int(JOBS)) as pool:
-        outcomes = pool.starmap(run_seed, seeds_that_failed_once()[share::SHARES], chunksize=1)
-    assert [(one.seed, one.keepers, one.broken) for one in outcomes if one.broken] == []
+        outcomes = pool.starmap(run_drawn, worlds_that_failed_once()[share::SHARES], chunksize=1)
+    assert [(one.seed, one.keepers, one.circle, one.broken) for one in outcomes if one.broken] == []
 
 
 def test_a_member_that_two_may_take_over_is_given_up_to_neither() -> None:
@@ -196,9 +207,20 @@ def test_a_planted_bug_is_found(
 ) -> None:
     """Each checker fails in some world when the rule that keeps its promise is broken."""
     monkeypatch.setattr(place, name, bug)
-    outcomes = (run_seed(seed, keepers, checkers=lambda: [checker()], faults=[(fault, 1)]) for seed in range(100))
-    found = next((outcome.broken for outcome in outcomes if outcome.broken), "")
-    assert found.startswith(checker.__name__)
+    assert first_found(checker, fault, keepers).startswith(checker.__name__)
+
+
+def test_a_keeper_that_seeks_nobody_in_its_circle_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seeking, "_needs_partner", lambda bonds: False)
+    found = first_found(BoundedPrice, bond_faults.lose_host_for_good, 3, circle=True)
+    assert "is of its circle" in found
+
+
+def first_found(checker: type[Checker], fault: faults.Fault, keepers: int, *, circle: bool = False) -> str:
+    """What this checker finds where this alone strikes."""
+    strikes, watched = [(fault, 1)], lambda: [checker()]
+    outcomes = (run_seed(seed, keepers, circle=circle, checkers=watched, faults=strikes) for seed in range(100))
+    return next((outcome.broken for outcome in outcomes if outcome.broken), "")
 
 
 @pytest.mark.parametrize("checker", all_checkers(), ids=lambda checker: type(checker).__name__)
@@ -208,7 +230,8 @@ def test_every_checker_has_a_planted_bug(checker: Checker) -> None:
 
 def test_the_same_seed_is_the_same_world_under_another_hash_seed() -> None:
     """Nothing depends on the order of a set or on a hash."""
-    program = "from goldthread.sim.scenario import run_seed; print([run_seed(n, 1 + n % 3).digest for n in range(9)])"
+    worlds = "run_seed(n, 1 + n % 3, circle=n > 5).digest for n in range(9)"
+    program = f"from goldthread.sim.scenario import run_seed; print([{worlds}])"
     digests = {
         subprocess.run(
             [sys.executable, "-c", program],

@@ -27,9 +27,11 @@ from goldthread.rules.bond_orders import (
     MendCopy,
     ReadLease,
     Replicate,
+    SeekPartners,
     SendBeat,
     SendBundle,
     SwapLease,
+    TieWith,
     Vouch,
 )
 from goldthread.rules.events import Copy
@@ -66,6 +68,8 @@ class BondHands:
             MakeBundle: self._make_bundle,
             SendBundle: self._send_bundle,
             ForgetHeld: self._forget_held,
+            SeekPartners: lambda _: host.seeker.seek(),
+            TieWith: lambda order: host.seeker.tie(order),
         }
 
     # The link

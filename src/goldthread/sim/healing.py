@@ -41,6 +41,13 @@ def _epochs_elsewhere(place: Place) -> list[Epoch]:
     return begun if lease is None or lease.owner in (None, place.host.me) else [*begun, lease.epoch]
 
 
+def _are_tied(host: Host, other: Host) -> bool:
+    """Whether a bond stands between the two, and both know it."""
+    bonds = (host.journal.bonds.get(other.me), other.journal.bonds.get(host.me))
+    is_standing = all(bond is not None and not bond.ending and not bond.ended for bond in bonds)
+    return is_standing and host.me in other.partners and other.me in host.partners
+
+
 class Calm(Checker):
     """No healthy program is ended, and no member taken over, without a cause outside the rules; nobody chatters, and
     what can only end is not started again and again."""
@@ -117,12 +124,25 @@ class BoundedPrice(Checker):
 
     def at_end(self) -> None:
         for host in self.world.hosts.values():
+            self._look_at_circle(host)
             for place in host.places.values():
                 view = None if host.machine is None else host.machine.view(place.name)
                 if view is None or view.phase is not Phase.RUNNING or view.sealed is None:
                     continue
                 if self._is_settled(place) and self._is_holder_to_be_had(place):
                     self._look_at_copy(place, view.sealed.commit)
+
+    def _look_at_circle(self, host: Host) -> None:
+        """Who lost its partners, or never had one, is bonded with another of its circle: one that it does not know, and
+        with which no person ended a bond."""
+        others = [other for other in self.world.hosts.values() if other is not host and other.is_up]
+        if not (host.is_in_circle and host.is_up) or any(_are_tied(host, other) for other in others):
+            return
+        for other in others:
+            bond = other.journal.bonds.get(host.me)
+            is_open = bond is None or not (bond.ending or bond.ended)
+            if other.is_in_circle and other.me not in host.partners and is_open:
+                raise self.broken(f"{host.name} has no partner that lives, and {other.name} is of its circle")
 
     def _is_settled(self, place: Place) -> bool:
         """Whether its life has been there for a while."""
@@ -135,11 +155,9 @@ class BoundedPrice(Checker):
         world, host = self.world, place.host
         for partner in host.partners:
             other = world.hosts[partner]
-            bonds = (host.journal.bonds.get(partner), other.journal.bonds.get(host.me))
-            is_tied = all(bond is not None and not bond.ending and not bond.ended for bond in bonds)
-            if not other.is_up or not is_tied or host.me not in other.partners:
+            if not other.is_up or not _are_tied(host, other):
                 continue
-            has_room = bonds[1] is not None and bonds[1].mine.memory >= _ROOMY
+            has_room = other.journal.bonds[host.me].mine.memory >= _ROOMY
             others = {berth.work for berth in other.carrier.berths.values()} | {
                 here.work for here in other.places.values()
             }

@@ -22,6 +22,7 @@ from goldthread.sim.hands import Hands
 from goldthread.sim.labour import Labour
 from goldthread.sim.links import Links
 from goldthread.sim.place import Place
+from goldthread.sim.seeker import Seeker
 from goldthread.sim.things import COMMIT_BYTES, Program, Shim, Slot, Work
 from goldthread.terms import Terms
 
@@ -67,7 +68,9 @@ class Journal:
 
 
 class Host:
-    def __init__(self, world: World, number: int, clock: Clock, lease_store: str = "", label: str = "") -> None:
+    def __init__(
+        self, world: World, number: int, clock: Clock, lease_store: str = "", label: str = "", in_circle: bool = False
+    ) -> None:
         self.world = world
         self.random = world.random
         self.policy = world.policy
@@ -76,6 +79,7 @@ class Host:
         self.clock = clock
         self.lease_store = lease_store
         self.label = label
+        self.is_in_circle = in_circle
         self.places: dict[MemberName, Place] = {}
         self.journal = Journal()
         self.partners: set[KeeperId] = set()
@@ -106,9 +110,11 @@ class Host:
         self.labour = Labour(self)
         self.carrier = Carrier(self)
         self.links = Links(self)
+        self.seeker = Seeker(self)
         self.machine: Machine | None = world.make_machine(
-            self.policy, self.me, name=self.name, label=label, lease_store=lease_store
+            self.policy, self.me, name=self.name, label=label, lease_store=lease_store, is_in_circle=in_circle
         )
+        self._await_tick(self.machine)
 
     @property
     def name(self) -> str:
@@ -310,6 +316,7 @@ class Host:
             self.policy, self.me, tuple(journal.members.values()), tuple(journal.lives.values()),
             tuple(journal.bonds.values()), tuple(journal.helds.values()), self._pinned(), rebooted=rebooted,
             now=self.now, name=self.name, label=self.label, lease_store=self.lease_store,
+            is_in_circle=self.is_in_circle,
         )  # fmt: skip
         self._await_tick(self.machine)
         for place in list(self.places.values()):

@@ -24,7 +24,7 @@ from goldthread.sim.things import Work
 from goldthread.sim.world import Teller, World
 from goldthread.terms import Consent, Terms, WithoutLeaseStore
 
-__all__ = ["ALL", "Omitted", "Outcome", "all_checkers", "draw_keepers", "run_drawn", "run_seed"]
+__all__ = ["ALL", "Omitted", "Outcome", "all_checkers", "draw_circle", "draw_keepers", "run_drawn", "run_seed"]
 
 _MS: Final = milliseconds(1)
 _FAULTS_SPAN: Final = seconds(40)
@@ -34,6 +34,10 @@ _BONDED_SPAN: Final = seconds(30)
 _USER_LOOKS: Final = seconds(3)
 _MISWRITTEN_SHARE: Final = 0.02
 _KEEPERS: Final = (2,) * 14 + (3,) * 8 + (4, 4, 5, 8, 24)
+_CIRCLE_SHARE: Final = 0.25
+"""Of the worlds of three keepers and more, where nobody says, those whose keepers are of one circle ..."""
+_TIED_SHARE: Final = 0.4
+"""... and of the bonds there, those that are tied from the first on."""
 _NAMES: Final = ("walk", "tide", "moss", "fern", "dune", "reef")
 
 Faults = Sequence[tuple[Fault, int]]
@@ -62,6 +66,8 @@ class Outcome(msgspec.Struct, frozen=True):
 
     seed: int
     keepers: int
+    circle: bool
+    """The keepers are of one circle, and seek partners there."""
     handled: int
     """Calls of `Machine.handle`."""
     digest: str
@@ -76,9 +82,11 @@ def all_checkers() -> list[Checker]:
     return [Whole(), Kept(), OneWriter(), OneFault(), BoundedPrice(), NeverBack(), Calm(), Heals()]
 
 
-def run_drawn(keepers: int, seed: int) -> Outcome:
-    """Run a seed with so many keepers; 0: as many as the seed draws. Here, since other processes must find it."""
-    return run_seed(seed, keepers or draw_keepers(seed))
+def run_drawn(keepers: int, circle: bool, seed: int, teller: Teller | None = None) -> Outcome:
+    """Run a seed with so many keepers; 0: as many as the seed draws, which may be of one circle. Here, since other
+    processes must find it."""
+    circle = circle or (not keepers and draw_circle(seed))
+    return run_seed(seed, keepers or draw_keepers(seed), circle=circle, teller=teller)
 
 
 def draw_keepers(seed: int) -> int:
@@ -86,10 +94,17 @@ def draw_keepers(seed: int) -> int:
     return Random(f"keepers of {seed}").choice(_KEEPERS)
 
 
+def draw_circle(seed: int) -> bool:
+    """Whether its keepers are of one circle, where nobody says. Apart from all else, so that the other worlds stay as
+    they were before there were circles."""
+    return draw_keepers(seed) > 2 and Random(f"circle of {seed}").random() < _CIRCLE_SHARE
+
+
 def run_seed(
     seed: int,
     keepers: int = 1,
     *,
+    circle: bool = False,
     checkers: Callable[[], list[Checker]] = all_checkers,
     machine: type[Machine] = Machine,
     faults: Faults | None = None,
@@ -99,7 +114,7 @@ def run_seed(
     """Run one seed to its end, or to the first broken promise."""
     random = Random(~seed)
     world = World(seed, _draw_policy(random, keepers), checkers(), machine, teller)
-    scenario = _Scenario(world, random, Random(f"texts of {seed}"), keepers, omitted)
+    scenario = _Scenario(world, random, Random(f"texts of {seed}"), keepers, circle, omitted)
     try:
         scenario.run((FAULTS if keepers == 1 else _BONDED_FAULTS) if faults is None else faults)
         broken = ""
@@ -109,7 +124,7 @@ def run_seed(
         broken = f"the rules raised {type(error).__name__}: {error}"
         if teller is not None:
             raise
-    return Outcome(seed, keepers, world.handled, world.digest(), broken, tuple(scenario.drawn))  # type: ignore[arg-type]
+    return Outcome(seed, keepers, circle, world.handled, world.digest(), broken, tuple(scenario.drawn))  # type: ignore[arg-type]
 
 
 def _draw_policy(random: Random, keepers: int) -> Policy:
@@ -134,12 +149,15 @@ def _draw_policy(random: Random, keepers: int) -> Policy:
 class _Scenario:
     """Draws a world and lets it happen. What is omitted is drawn all the same, so that the rest stays as it was."""
 
-    def __init__(self, world: World, random: Random, texts: Random, keepers: int, omitted: Omitted) -> None:
+    def __init__(
+        self, world: World, random: Random, texts: Random, keepers: int, circle: bool, omitted: Omitted
+    ) -> None:
         self._world = world
         self._random = random
         self._texts = texts
         """Draws how programs are written, apart from all else: the worlds of well-written ones stay as they were."""
         self._keepers = keepers
+        self._circle = circle
         self._omitted = omitted
         self._willing = Random(f"emergencies of {world.seed}")
         """Of its own, so that worlds stay as they were before terms spoke of emergencies."""
@@ -178,18 +196,20 @@ class _Scenario:
         hosts = []
         for number in range(self._keepers):
             clock = Clock(Span(random.randint(0, 86_400) * seconds(1)), random.randint(-most, most))
-            hosts.append(world.add_host(clock, store, f"room {number % 2}" if random.random() < 0.5 else ""))
+            label = f"room {number % 2}" if random.random() < 0.5 else ""
+            hosts.append(world.add_host(clock, store, label, self._circle))
         return hosts
 
     def _draw_bonds(self, hosts: list[Host]) -> None:
-        """A circle, and a few bonds across it."""
+        """A circle, and a few bonds across it; where keepers seek partners of themselves, some of these alone."""
         random, count = self._random, len(hosts)
         pairs = [(number, (number + 1) % count) for number in range(count if count > 2 else 1)]
         pairs += [(random.randrange(count), random.randrange(count)) for _ in range(random.randint(0, count - 2))]
         for number, (one, other) in enumerate(pairs):
             terms = [self._draw_terms(), self._draw_terms()]
             self.drawn[2] += 1
-            if number not in self._omitted.bonds and one != other:
+            is_left_to_them = self._circle and random.random() >= _TIED_SHARE
+            if number not in self._omitted.bonds and one != other and not is_left_to_them:
                 hosts[one].tie(hosts[other], *terms)
                 hosts[other].tie(hosts[one], *reversed(terms))
 

@@ -17,7 +17,7 @@ def shrink(found: Outcome, run: Callable[..., Outcome] = run_seed) -> Omitted:
     promise = found.broken.split(":")[0]
 
     def fails(omitted: Omitted) -> bool:
-        return run(found.seed, found.keepers, omitted=omitted).broken.startswith(promise)
+        return run(found.seed, found.keepers, circle=found.circle, omitted=omitted).broken.startswith(promise)
 
     omitted = ALL
     for _ in range(_ROUNDS_MOST):

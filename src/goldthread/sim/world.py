@@ -70,8 +70,8 @@ class World:
         self.before_write = hooks(checkers, "before_write")
         self.after_seal = hooks(checkers, "after_seal")
 
-    def add_host(self, clock: Clock, lease_store: str = "", label: str = "") -> Host:
-        host = Host(self, len(self.hosts), clock, lease_store, label)
+    def add_host(self, clock: Clock, lease_store: str = "", label: str = "", in_circle: bool = False) -> Host:
+        host = Host(self, len(self.hosts), clock, lease_store, label, in_circle)
         self.hosts[host.me] = host
         return host
 
