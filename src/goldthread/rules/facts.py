@@ -61,7 +61,7 @@ def _owned(bonds: Bonds, member: Member, partner: Partner) -> OwnedFact | None:
         epoch=record.epoch,
         begun=record.begun >= record.epoch,
         phase=record.phase,
-        hold=_is_wanted(member, partner),
+        hold=_is_wanted(bonds, member, partner),
         guard=_guard(bonds, member, partner),
         newest=_newest(member) if given_up else None,
         bytes=0 if sealed is None else _rounded(sealed.bytes),
@@ -88,9 +88,9 @@ def _guard(bonds: Bonds, member: Member, partner: Partner) -> Guard:
     return record.guard if is_claimant and wanted_guard(bonds, member) is record.guard else Guard.NONE
 
 
-def _is_wanted(member: Member, partner: Partner) -> bool:
+def _is_wanted(bonds: Bonds, member: Member, partner: Partner) -> bool:
     """Whether this partner is to keep what it has of a member: the holder, one that may have what is nowhere else, and
-    a former holder that has what the present one has not yet."""
+    a former holder that has what the present one has not yet, or has not said that it still has."""
     fact, record = partner.holds(member.record.name), member.record
     if partner.facts is None:
         return True
@@ -100,7 +100,9 @@ def _is_wanted(member: Member, partner: Partner) -> bool:
         return True
     if fact is None or fact.commit is None or fact.origin != record.origin:
         return False
-    return record.held is None or record.held < fact.commit
+    holder = None if record.holder is None else bonds.partners.get(record.holder)
+    is_said = holder is not None and holder.facts is not None
+    return record.held is None or record.held < fact.commit or not is_said
 
 
 def _newest(member: Member) -> CommitId | None:

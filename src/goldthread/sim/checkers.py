@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from goldthread.names import CommitId, Epoch, KeeperId, MemberName, seconds
-from goldthread.report import Phase
+from goldthread.report import HolderState, Phase
 from goldthread.rules import orders
 from goldthread.rules.bond_orders import HeldRecord, SwapLease
 from goldthread.sim.checker import Checker
@@ -257,11 +257,19 @@ class NeverBack(Checker):
         if isinstance(record, orders.MemberRecord):
             if record.name in host.places:  # What is taken over has no place before it is adopted.
                 self._look_at(host.places[record.name], record)
-        elif isinstance(record, HeldRecord) and record.commit is not None:
-            key = (host, record.partner, record.member)
+        elif isinstance(record, HeldRecord):
+            self._look_at_held(host, record)
+
+    def _look_at_held(self, host: Host, record: HeldRecord) -> None:
+        """What was lost with all that was held of it, and is said to be, may be followed by an older commit."""
+        key = (host, record.partner, record.member)
+        berth = host.carrier.berths.get((record.partner, record.member))
+        if record.commit is not None:
             if key in self._held and record.commit < self._held[key]:
                 raise self.broken(f"{host.name} held {self._held[key]} of {record.member}, and now {record.commit}")
             self._held[key] = record.commit
+        elif record.state is not HolderState.INVITED and (berth is None or berth.newest is None):
+            self._held.pop(key, None)
 
     def _look_at(self, place: Place, record: orders.MemberRecord) -> None:
         if record.epoch < self._epochs.get(place, 0):
