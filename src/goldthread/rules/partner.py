@@ -70,6 +70,10 @@ class Partner:
         self.round_trip: Span | None = None
         self.facts: Facts | None = None
         """What it said last of itself; None: nothing since this keeper began."""
+        self._indexed: Facts | None = None
+        self._held: dict[MemberName, HeldFact] = {}
+        self._owned: dict[MemberName, OwnedFact] = {}
+        """Of the facts that were said last, by member; the first where one is named twice."""
         self.mentioned: set[MemberName] = set()
         """The members that it ever spoke of: of these it is told, whatever it says later."""
         self.told: dict[MemberName, Told] = {}
@@ -128,14 +132,19 @@ class Partner:
 
     def holds(self, member: MemberName) -> HeldFact | None:
         """What it said of a copy that it holds."""
-        if self.facts is None:
-            return None
-        return next((fact for fact in self.facts.held if fact.member == member), None)
+        self._index_facts()
+        return self._held.get(member)
 
     def owns(self, member: MemberName) -> OwnedFact | None:
-        if self.facts is None:
-            return None
-        return next((fact for fact in self.facts.owned if fact.member == member), None)
+        self._index_facts()
+        return self._owned.get(member)
+
+    def _index_facts(self) -> None:
+        facts = self.facts
+        if facts is not self._indexed:
+            self._indexed = facts
+            self._held = {} if facts is None else {fact.member: fact for fact in reversed(facts.held)}
+            self._owned = {} if facts is None else {fact.member: fact for fact in reversed(facts.owned)}
 
     def has_seen(self, member: MemberName, epoch: Epoch) -> bool:
         """Whether it knows that this is the member's present life."""
