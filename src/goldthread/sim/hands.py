@@ -157,6 +157,9 @@ class Hands:
         self._host.keeper_after(delay, self._checked, place, order, store)
 
     def _checked(self, place: Place, order: orders.CheckCopy, store: Store | None) -> None:
+        if self._host.is_paused:  # Whoever reads stands still with it.
+            self._host.backlog.append((self._checked, place, order, store))
+            return
         if isinstance(store, Slot):
             store.pins -= 1
         if store is not None and not order.background:

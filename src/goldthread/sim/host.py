@@ -102,7 +102,8 @@ class Host:
         """The keeper dies after so many orders more."""
         self.generation = 0
         """Counts keepers."""
-        self._backlog: list[Any] = []
+        self.backlog: list[tuple[Any, ...]] = []
+        """What waits until the keeper is no longer paused: calls, and what they are called with."""
         self._tick_at: Instant | None = None
         self._ticked_at: Instant | None = None
         self._ticks_now = 0
@@ -196,7 +197,7 @@ class Host:
             self.keeper_after(0, self.give, event)
             return
         if self.is_paused:
-            self._backlog.append(event)
+            self.backlog.append((self.give, event))
             return
         machine = self.machine
         if machine is None:
@@ -278,9 +279,9 @@ class Host:
         self.trouble_over = self.world.now
         for place in list(self.places.values()):
             self.read_pulses(place)
-        backlog, self._backlog = self._backlog, []
-        for event in backlog:
-            self.give(event)
+        backlog, self.backlog = self.backlog, []
+        for call, *arguments in backlog:
+            call(*arguments)
         if self.machine is not None:
             self._tick_at = None
             self._await_tick(self.machine)
@@ -296,7 +297,7 @@ class Host:
         self.keeper_deaths += 1
         self.orders_left = None
         self.is_paused = False
-        self._backlog = []
+        self.backlog = []
         self._tick_at = None
         self.generation += 1
         self.hands.waits = {}
