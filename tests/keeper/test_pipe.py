@@ -47,7 +47,7 @@ def ends(tmp_path: Path) -> Iterator[tuple[Pipe, Pipe]]:
     answerer.close()
 
 
-@pytest.mark.parametrize("length", [0, 1, 16383, 16384, 16385, 1_000_003])
+@pytest.mark.parametrize("length", [0, 1, 16383, 16384, 16385, 1_000_003, 4 << 20, 9_000_001])
 def test_bytes_come_as_they_went(ends: tuple[Pipe, Pipe], length: int) -> None:
     """Message and bulk, whatever the length, in one piece or several."""
     caller, answerer = ends
@@ -62,11 +62,12 @@ def test_bytes_come_as_they_went(ends: tuple[Pipe, Pipe], length: int) -> None:
     sending.join()
 
 
-def test_bytes_come_also_by_the_book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("length", [300_001, 9_000_001])
+def test_bytes_come_also_by_the_book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int) -> None:
     """Where pyOpenSSL hides its engine, its own call is used."""
     monkeypatch.setattr("goldthread.keeper.pipe.Binding", object())
     caller, answerer = pipes(*keys_of(tmp_path, "iruka", "kakashi"))
-    data = os.urandom(300_001)
+    data = os.urandom(length)
     sending = threading.Thread(target=lambda: caller.send(Chunks(0, 1), [memoryview(data)]))
     sending.start()
     assert answerer.receive() == (Chunks(0, 1), len(data))
@@ -74,6 +75,54 @@ def test_bytes_come_also_by_the_book(tmp_path: Path, monkeypatch: pytest.MonkeyP
     sending.join()
     caller.close()
     answerer.close()
+
+
+def test_frames_come_in_their_order_whatever_their_size(ends: tuple[Pipe, Pipe]) -> None:
+    """Large ones, which a second thread sends and receives, among small ones; and an answer after all."""
+    caller, answerer = ends
+    sizes = [5 << 20, 0, 300_000, 4 << 20, 4 << 20, 17, 6_000_001, 0]
+    data = os.urandom(max(sizes))
+
+    def send() -> None:
+        for number, size in enumerate(sizes):
+            caller.send(Chunks(number, 1), [memoryview(data)[:size]])
+
+    sending = threading.Thread(target=send)
+    sending.start()
+    for number, size in enumerate(sizes):
+        assert answerer.receive() == (Chunks(number, 1), size)
+        assert bytes(answerer.read(size)) == data[:size]
+    sending.join()
+    answerer.send(Want(()))
+    assert caller.receive() == (Want(()), 0)
+
+
+@pytest.mark.parametrize("side", ["caller", "answerer"])
+def test_an_end_in_a_large_bulk_is_said_to_both(ends: tuple[Pipe, Pipe], side: str) -> None:
+    """Whichever thread waits in it; and no thread is left."""
+    caller, answerer = ends
+    data = memoryview(bytes(32 << 20))
+    told: list[PartnerError] = []
+
+    def send() -> None:
+        try:
+            caller.send(Chunks(0, 1), [data])
+            caller.receive()
+        except PartnerError as error:
+            told.append(error)
+
+    sending = threading.Thread(target=send)
+    sending.start()
+    answerer.receive()
+    answerer.read(5 << 20)
+    (caller if side == "caller" else answerer).cut()
+    with pytest.raises(PartnerUnreachable):
+        answerer.read(27 << 20)
+    sending.join()
+    assert [type(error) for error in told] == [PartnerUnreachable]
+    caller.close()
+    answerer.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("goldthread-pipe")]
 
 
 def test_who_says_nothing_is_not_taken_for_gone(ends: tuple[Pipe, Pipe]) -> None:

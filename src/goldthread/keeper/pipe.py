@@ -2,7 +2,9 @@
 
 Mutual TLS 1.3 with the keys of both keepers, over a blocking socket. The TLS engine works on memory, and the bytes go
 between it and the socket in large pieces: a system call for each record of 16 KiB would cost as much as the cipher.
-What is sent is read where it lies (in the mapping of a slot), what is received goes to where it shall lie.
+What is sent is read where it lies (in the mapping of a slot), what is received goes to where it shall lie. Of a large
+bulk a second thread sends what is enciphered, or receives what is known to come, while the first one is at the cipher:
+to move bytes through the kernel costs as much as that.
 
 Every wait has an end. What cannot be right raises `PartnerError`, a connection that ends or stays silent
 `PartnerUnreachable`; the pipe is of no more use then.
@@ -11,7 +13,9 @@ Every wait has an end. What cannot be right raises `PartnerError`, a connection 
 from __future__ import annotations
 
 import socket
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
@@ -50,7 +54,12 @@ _RECORD_BYTES: Final = 16 << 10
 """The most that TLS gives at a time."""
 _PIECE_BYTES: Final = 256 << 10
 """Measured: what is enciphered, sent and received at a time stays in the L2 cache."""
-_MADE_BYTES: Final = 2 * _PIECE_BYTES
+_LARGE_BYTES: Final = 4 << 20
+"""From this size on a second thread helps."""
+_LOAD_BYTES: Final = 512 << 10
+"""What it sends or receives at a time."""
+_LOADS: Final = 3
+_MADE_BYTES: Final = 2 * _LOAD_BYTES
 _PARTIAL_WRITES: Final = 1
 """SSL_MODE_ENABLE_PARTIAL_WRITE: a return to Python after each record. What is written goes to memory, and fits."""
 _CIPHERS: Final = b"TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384"
@@ -65,6 +74,16 @@ class Pipe:
         self._made = _writer(tls)
         self._decoder = StreamDecoder(union)
         self._arrived = memoryview(bytearray(_PIECE_BYTES))
+        self._second: ThreadPoolExecutor | None = None
+        self._makers: deque[Callable[[], memoryview]] = deque()
+        """As `_made`, each into memory of its own, for the second thread."""
+        self._sending: deque[Future[None]] = deque()
+        """What it sends now, oldest first."""
+        self._to_come = 0
+        """Bytes that are known to come, and that the second thread was not told to receive yet."""
+        self._coming: deque[tuple[Future[None], memoryview, int]] = deque()
+        """What it receives now: into which memory, and how much."""
+        self._spare: list[memoryview] = []
         self.partner = KeeperId("")
         """Who the other side has proved to be."""
 
@@ -88,13 +107,21 @@ class Pipe:
         check_greeting(greeting)
 
     def send(self, message: msgspec.Struct, bulk: Sequence[memoryview] = ()) -> None:
+        """A large bulk may be under way still when this returns; what goes wrong with it is raised by the next call."""
+        size = sum(map(len, bulk))
+        is_large = size >= _LARGE_BYTES
+        piece = _LOAD_BYTES if is_large else _PIECE_BYTES
         with _said_plainly():
-            self._tls.sendall(frame_head(message, sum(map(len, bulk))))
+            self._tls.sendall(frame_head(message, size))
             for part in bulk:
-                for start in range(0, len(part), _PIECE_BYTES):
-                    self._tls.sendall(part[start : start + _PIECE_BYTES])
-                    self._flush()
-            self._flush()
+                for start in range(0, len(part), piece):
+                    self._tls.sendall(part[start : start + piece])
+                    if is_large:
+                        self._have_sent()
+                    else:
+                        self._flush()
+            if not is_large:
+                self._flush()
 
     def wait(self, seconds: float) -> bool:
         """Whether a frame has begun to arrive within that time."""
@@ -117,10 +144,16 @@ class Pipe:
 
         Raises what a `StreamRefused` names.
         """
+        with _said_plainly():
+            self._settle()
         length, bulk = read_head(bytes(self.read(HEAD_BYTES)))
         message = self._decoder.read(bytes(self.read(length)))
         if isinstance(message, StreamRefused):
             raise _error_of(message)
+        if bulk >= _LARGE_BYTES:
+            # A part has arrived already, at most what is received at a time; and no cipher makes bytes fewer.
+            self._to_come = bulk - _PIECE_BYTES
+            self._have_come()
         return message, bulk
 
     def read(self, count: int) -> memoryview:
@@ -155,10 +188,20 @@ class Pipe:
             self._stream.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
+        if self._second is not None:
+            self.cut()
+            self._second.shutdown(cancel_futures=True)
         self._stream.close()
 
     def _fill(self) -> None:
         """Give the engine what has arrived."""
+        if self._coming:
+            received, memory, count = self._coming.popleft()
+            received.result()
+            self._tls.bio_write(memory[:count])
+            self._spare.append(memory)
+            self._have_come()
+            return
         count = self._stream.recv_into(self._arrived)
         if count == 0:
             raise PartnerUnreachable("the partner's carrier has closed the connection")
@@ -166,8 +209,50 @@ class Pipe:
 
     def _flush(self) -> None:
         """Send what the engine has made."""
+        self._settle()
         while made := self._made():
             self._stream.sendall(made)
+
+    # The second thread
+
+    def _have_come(self) -> None:
+        """Have it receive what is known to come."""
+        while self._to_come and len(self._coming) < _LOADS:
+            memory = self._spare.pop() if self._spare else memoryview(bytearray(_LOAD_BYTES))
+            count = min(self._to_come, _LOAD_BYTES)
+            self._to_come -= count
+            self._coming.append((self._helper().submit(self._receive_all, memory[:count]), memory, count))
+
+    def _receive_all(self, load: memoryview) -> None:
+        at = 0
+        while at < len(load):
+            count = self._stream.recv_into(load[at:])
+            if count == 0:
+                raise PartnerUnreachable("the partner's carrier has closed the connection")
+            at += count
+
+    def _have_sent(self) -> None:
+        """Have it send what the engine has made; at most one load waits behind the one that is sent."""
+        while True:
+            if len(self._sending) == _LOADS - 1:
+                self._sending.popleft().result()
+            if len(self._makers) < _LOADS:
+                self._makers.append(_writer(self._tls))
+            self._makers.rotate()
+            made = self._makers[0]()
+            if not made:
+                return
+            self._sending.append(self._helper().submit(self._stream.sendall, made))
+
+    def _settle(self) -> None:
+        """Wait until all is sent."""
+        while self._sending:
+            self._sending.popleft().result()
+
+    def _helper(self) -> ThreadPoolExecutor:
+        if self._second is None:
+            self._second = ThreadPoolExecutor(1, "goldthread-pipe")
+        return self._second
 
 
 def call(keys: Keys, addresses: Sequence[str], partner: KeeperId) -> Pipe:
