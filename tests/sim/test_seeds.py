@@ -6,14 +6,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from goldthread.names import Epoch, Instant, Span
+from goldthread.names import Epoch, Instant, KeeperId, Level, Span, milliseconds, seconds
 from goldthread.report import Phase
 from goldthread.rules import (
     admission,
@@ -22,6 +22,7 @@ from goldthread.rules import (
     deposits,
     elsewhere,
     holding,
+    orders,
     owning,
     patience,
     seeking,
@@ -30,6 +31,7 @@ from goldthread.rules import (
 from goldthread.rules.bonds import Bonds
 from goldthread.rules.choice import Choice, ChoiceState
 from goldthread.rules.detector import Detector
+from goldthread.rules.events import Copy
 from goldthread.rules.fence import Fence
 from goldthread.rules.member import Member
 from goldthread.rules.rotation import SlotChoice
@@ -38,7 +40,9 @@ from goldthread.sim.__main__ import main
 from goldthread.sim.carrier import Berth
 from goldthread.sim.checker import Checker
 from goldthread.sim.checkers import Kept, NeverBack, OneFault, OneWriter, Whole
+from goldthread.sim.faults import flip
 from goldthread.sim.healing import BoundedPrice, Calm, Heals
+from goldthread.sim.place import Place
 from goldthread.sim.scenario import all_checkers, run_drawn, run_seed
 from goldthread.sim.shrink import shrink
 from goldthread.sim.things import Slot
@@ -46,6 +50,7 @@ from goldthread.sim.things import Slot
 SEEDS = 1_000
 SHARES = 10
 JOBS = str(os.cpu_count())
+GO_AWAY = owning.go_away
 REGRESSIONS = Path(__file__).with_name("regressions.txt")
 
 
@@ -172,8 +177,72 @@ def find_nobody_else(self: Bonds, member: Member) -> None:
     return None
 
 
-PLANTED: list[tuple[type[Checker], Any, str, Callable[..., Any], faults.Fault, int]] = [
+def believe_it_is_mended(self: Choice, whole: bool, text: str) -> None:
+    self.trying = None if self.trying is None else Copy(self.trying.commit, Level.SEALED, self.trying.bytes)
+    self.state = ChoiceState.SETTLED
+
+
+def go_away_under_an_older_number(bonds: Any, member: Member, owner: Any, epoch: Epoch) -> None:
+    GO_AWAY(bonds, member, owner, Epoch(member.record.epoch - 1))
+
+
+def hold_whatever_lands(bonds: Any, held: Any, event: Any) -> None:
+    held.record = msgspec.structs.replace(held.record, commit=event.copy.commit)
+    bonds.out.append(orders.Persist(held.record))
+
+
+def flip_newest_held(place: Place) -> None:
+    """The newest copy that each host holds is damaged."""
+    for host in place.host.world.hosts.values():
+        berths = host.carrier.berths.values()
+        flip(place, [slot for berth in berths for slot in berth.slots if slot.commit and slot.commit == berth.newest])
+
+
+def flip_held_and_lose_host(place: Place) -> None:
+    flip_newest_held(place)
+    place.host.is_lost = True
+    place.host.go_down()
+
+
+def flip_held_and_own(place: Place) -> None:
+    flip_newest_held(place)
+    faults.flip_newest_slot(place)
+
+
+def flip_held_and_kill_keepers(place: Place) -> None:
+    flip_newest_held(place)
+    for host in place.host.world.hosts.values():
+        if host.is_keeper_up:
+            host.kill_keeper("at once")
+
+
+def wait_at_a_new_holder(place: Place) -> None:
+    """The holder is cut off. When another one has a copy the lease store is, and the program waits until it is held."""
+    host = place.host
+    record = host.journal.members.get(place.name)
+    if host.is_up and record is not None and record.holder is not None:
+        host.world.network.cut(host, host.world.hosts[record.holder], seconds(15))
+        host.after(milliseconds(20), wait_when_held, place, record.holder)
+
+
+def wait_when_held(place: Place, former: KeeperId) -> None:
+    host = place.host
+    record = host.journal.members[place.name]
+    if host.world.quiet:
+        return
+    if not host.is_up or record.holder in (None, former) or record.held is None:
+        host.after(milliseconds(20), wait_when_held, place, former)
+        return
+    host.world.registers.cut(host, seconds(15))
+    bond_faults.wait_until_held(place)
+    host.is_lost = True
+    host.after(milliseconds(300), host.go_down)
+
+
+PLANTED: list[tuple[type[Checker], Any, str, Any, faults.Fault, int]] = [
     (Whole, Choice, "take_check", believe_it_is_whole, faults.flip_newest_slot, 1),
+    (Whole, Choice, "take_check", believe_it_is_whole, flip_held_and_lose_host, 2),
+    (Whole, Choice, "take_mended", believe_it_is_mended, flip_held_and_own, 2),
     (Kept, deposits, "deposits_to_keep", keep_the_oldest, faults.kill, 1),
     (Kept, labour, "choose_slot", write_over_the_newest, faults.kill, 1),
     (Kept, admission, "slots_to_keep", lambda copies, chosen: (), faults.kill, 1),
@@ -183,10 +252,13 @@ PLANTED: list[tuple[type[Checker], Any, str, Callable[..., Any], faults.Fault, i
     (OneWriter, holding, "_why_not", hold_whatever_is_offered, bond_faults.cut_one_way, 3),
     (OneFault, owning, "on_hold_asked", hold_it_at_once, bond_faults.wait_until_held, 2),
     (OneFault, elsewhere, "look", look_nowhere, faults.reboot, 2),
+    (OneFault, Member, "is_copy_sure", property(lambda self: True), wait_at_a_new_holder, 3),
     (BoundedPrice, Fence, "until", forget_the_lease, bond_faults.cut, 2),
     (BoundedPrice, Bonds, "choose_holder", find_nobody_else, bond_faults.lose_host_for_good, 3),
     (NeverBack, Choice, "take_list", start_over_silently, faults.kill, 1),
     (NeverBack, Choice, "remark", lambda self: "", faults.flip_newest_slot, 1),
+    (NeverBack, owning, "go_away", go_away_under_an_older_number, bond_faults.hand_over, 2),
+    (NeverBack, holding, "on_landed", hold_whatever_lands, flip_held_and_kill_keepers, 2),
     (Calm, Detector, "_learn", judge_in_haste, faults.sleep, 1),
     (Calm, holding, "_calm", take_at_the_first_doubt, bond_faults.wait_until_held, 2),
     (Calm, deaths, "is_written_wrong", lambda wound, ending: False, faults.kill_keeper, 1),

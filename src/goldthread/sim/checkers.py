@@ -210,19 +210,18 @@ class OneFault(Checker):
         self._waited[place.work] = max(commit, self._waited.get(place.work, commit))
 
     def on_restore(self, place: Place, program: Program, admit: orders.Admit, store: Store | None) -> None:
-        """What a holder that can be asked has whole is not passed over; without a lease store a former one may be. Whom
-        the lease names, since nothing newer was said to be held elsewhere, need not ask."""
+        """What a holder that can be asked has whole is not passed over. Whoever takes a member over without a lease
+        store, or is named by the lease, need not ask; but what was waited for has come to it, or nobody was told so."""
         before, self._owners[place.work] = self._owners.get(place.work, place.host), place.host
-        if before is not place.host and not place.host.lease_store:
-            return
         chosen = None if admit.copy is None else admit.copy.commit
         floor = place.host.journal.members[place.name].floor
-        if " since " in admit.reason:
-            return
         waited, is_named = self._waited.get(place.work), (place.host, place.name) in self._named
         self._named.discard((place.host, place.name))
-        if is_named and before is not place.host and (waited is None or (chosen is not None and waited <= chosen)):
+        is_waited_for = waited is not None and (chosen is None or chosen < waited)
+        need_not_ask = before is not place.host and (is_named or not place.host.lease_store)
+        if " since " in admit.reason or (need_not_ask and not is_waited_for):
             return
+        told = f", and somebody was told that {waited} is held" if is_waited_for else ""
         for host in self.world.hosts.values():
             if host is place.host or not host.is_well(_SETTLED):
                 continue
@@ -231,7 +230,7 @@ class OneFault(Checker):
             for berth in host.carrier.berths.values():
                 held = newest_whole(berth.slots) if berth.work is place.work else None
                 if held is not None and held.epoch >= floor and (chosen is None or held > chosen):
-                    raise self.broken(f"{place.name} goes on from {chosen}, and {host.name} holds {held}")
+                    raise self.broken(f"{place.name} goes on from {chosen}, and {host.name} holds {held}{told}")
 
 
 class NeverBack(Checker):

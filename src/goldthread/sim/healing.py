@@ -92,7 +92,9 @@ class Calm(Checker):
         for program in place.programs:
             if (program.started or program.epoch) != order.epoch or program.hung:
                 continue
-            if not any(epoch > order.epoch for epoch in _epochs_elsewhere(place)):
+            # A person who is wrong makes two lives of one number, and one of them makes way.
+            newer = order.epoch if place.work.decided else order.epoch + 1
+            if not any(epoch >= newer for epoch in _epochs_elsewhere(place)):
                 raise self.broken(f"life {order.epoch} of {place.name} is killed, and it is well: {record.reason}")
 
     def _look_at_takeover(self, host: Host, order: AdoptCopies) -> None:
