@@ -64,7 +64,7 @@ def _lose(host: Host, span: Span) -> None:
 
 def lose_power(place: Place) -> None:
     """Both hosts of a bond go down together, as with one socket."""
-    for host in {place.host, _anyone(place)}:
+    for host in dict.fromkeys((place.host, _anyone(place))):
         _lose(host, _span(place, 1, 8))
 
 
