@@ -99,7 +99,9 @@ class Host:
 
     def blames(self, owner: str, name: MemberName = WALK) -> None:
         """`goldthread why` tells here that a life was lost with its owner's host, and that the next one ended well."""
-        lost, ended = (life["ending"] for life in self.why(name)["lives"])
+        lives = self.why(name)["lives"]
+        assert len(lives) == 2, lives
+        lost, ended = (life["ending"] for life in lives)
         assert (lost["kind"], ended["kind"]) == ("host lost", "finished")
         assert f"{owner} is silent: " in lost["text"]
 

@@ -81,8 +81,8 @@ class Pipe:
         """What it sends now, oldest first."""
         self._to_come = 0
         """Bytes that are known to come, and that the second thread was not told to receive yet."""
-        self._coming: deque[tuple[Future[None], memoryview, int]] = deque()
-        """What it receives now: into which memory, and how much."""
+        self._coming: deque[tuple[Future[int], memoryview]] = deque()
+        """What it receives now, oldest first, and into which memory."""
         self._spare: list[memoryview] = []
         self.partner = KeeperId("")
         """Who the other side has proved to be."""
@@ -196,16 +196,18 @@ class Pipe:
     def _fill(self) -> None:
         """Give the engine what has arrived."""
         if self._coming:
-            received, memory, count = self._coming.popleft()
-            received.result()
-            self._tls.bio_write(memory[:count])
+            received, memory = self._coming.popleft()
+            self._tls.bio_write(memory[: received.result()])
             self._spare.append(memory)
             self._have_come()
-            return
-        count = self._stream.recv_into(self._arrived)
+        else:
+            self._tls.bio_write(self._arrived[: self._receive(self._arrived)])
+
+    def _receive(self, memory: memoryview) -> int:
+        count = self._stream.recv_into(memory)
         if count == 0:
             raise PartnerUnreachable("the partner's carrier has closed the connection")
-        self._tls.bio_write(self._arrived[:count])
+        return count
 
     def _flush(self) -> None:
         """Send what the engine has made."""
@@ -221,15 +223,18 @@ class Pipe:
             memory = self._spare.pop() if self._spare else memoryview(bytearray(_LOAD_BYTES))
             count = min(self._to_come, _LOAD_BYTES)
             self._to_come -= count
-            self._coming.append((self._helper().submit(self._receive_all, memory[:count]), memory, count))
+            self._coming.append((self._helper().submit(self._receive_all, memory[:count]), memory))
 
-    def _receive_all(self, load: memoryview) -> None:
+    def _receive_all(self, load: memoryview) -> int:
+        """As much as comes. What ends it is not raised before all that came is used."""
         at = 0
-        while at < len(load):
-            count = self._stream.recv_into(load[at:])
-            if count == 0:
-                raise PartnerUnreachable("the partner's carrier has closed the connection")
-            at += count
+        try:
+            while at < len(load):
+                at += self._receive(load[at:])
+        except (OSError, PartnerUnreachable):
+            if at == 0:
+                raise
+        return at
 
     def _have_sent(self) -> None:
         """Have it send what the engine has made; at most one load waits behind the one that is sent."""
