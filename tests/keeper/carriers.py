@@ -61,8 +61,8 @@ class Host:
         self.connections: list[Connection] = []
         self.begin()
 
-    def begin(self) -> None:
-        """Let a keeper live: at first, and after `die`."""
+    def begin(self, first: Callable[[], None] = lambda: None) -> None:
+        """Let a keeper live: at first, and after `die`. `first` is called before anybody reaches it."""
         self.loop = Loop()
         keeper: Any = SimpleNamespace(
             home=self.home,
@@ -73,6 +73,7 @@ class Host:
             ward=lambda member: self.wards.setdefault(member, Ward(member)),
         )
         self.carriage = Carriage(keeper, self._keep_bundle)
+        first()
         self._door = Door(self.home, self.loop, self._hear, self.carriage.gone)
         self._door.open()
         self._thread = threading.Thread(target=self.loop.run, args=(lambda: None, lambda: None))

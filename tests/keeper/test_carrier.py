@@ -234,6 +234,22 @@ def test_adopted_copies_are_slots_like_others(hosts: tuple[Host, Host]) -> None:
     holder.shelf.forget(WALK)
 
 
+def test_copies_that_come_after_they_were_adopted_are_slots_too(tmp_path: Path) -> None:
+    """A keeper dies in a takeover, and the next one finishes it before the carrier of the last one is here."""
+    with two_hosts(tmp_path) as (owner, holder):
+        life = Life(owner, chunks=3)
+        tie(owner, holder)
+        newest = life.commit()
+        brought(owner, holder, newest)
+        holder.die()
+        holder.begin(first=lambda: holder.carriage.adopt(AdoptCopies(owner.me, WALK)))
+        assert holder.port()
+        assert newest in {copy.commit for copy in holder.shelf.copies(WALK)}
+        assert not holder.do(lambda: holder.carriage.held)
+        life.close()
+        holder.shelf.forget(WALK)
+
+
 def test_dropped_copies_are_gone(hosts: tuple[Host, Host]) -> None:
     """The memory is let go, and nothing more comes in until it is allowed again."""
     owner, holder = hosts

@@ -13,10 +13,10 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import click
 
-from goldthread.names import Span
-
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from goldthread.names import Span
 
 __all__ = [
     "ago",

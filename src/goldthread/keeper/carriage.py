@@ -21,7 +21,7 @@ from goldthread.errors import GoldthreadError, KeeperError, PartnerError, Partne
 from goldthread.keeper.door import Connection
 from goldthread.keeper.keeper import Keeper
 from goldthread.keeper.shelf import HeldSlot
-from goldthread.names import CommitId, Epoch, KeeperId, Level, MemberName, seconds
+from goldthread.names import CommitId, KeeperId, Level, MemberName, seconds
 from goldthread.rules.bond_events import (
     BundleFailed,
     BundleLanded,
@@ -33,7 +33,6 @@ from goldthread.rules.bond_events import (
 )
 from goldthread.rules.bond_orders import AdoptCopies, AllowCopies, DropCopies, HeldRecord, Replicate, SendBundle
 from goldthread.rules.events import Copy
-from goldthread.slots.pins import pin_for_reading
 from goldthread.wire import carrying
 from goldthread.wire.messages import HoldSlot
 
@@ -42,7 +41,6 @@ __all__ = ["Carriage"]
 log = logging.getLogger("goldthread.keeper")
 
 _START_AGAIN: Final = seconds(1)
-_LOOKS_MOST: Final = 8
 
 Key = tuple[KeeperId, MemberName]
 KeepBundle = Callable[[KeeperId, MemberName, str, bytes], tuple[str, ...]]
@@ -62,6 +60,8 @@ class Carriage:
         self._allowed: dict[Key, carrying.AllowMember] = {}
         self.held: dict[carrying.HeldPlace, HeldSlot] = {}
         """The slots with partners' commits."""
+        self._adopted: set[Key] = set()
+        """What is this keeper's own since it was taken over."""
         self._handed_over: list[carrying.HeldPlace] = []
         """What the carrier that comes has said it holds."""
         self._unsent: list[tuple[msgspec.Struct, list[int]]] = []
@@ -108,7 +108,7 @@ class Carriage:
 
     def replicate(self, order: Replicate) -> None:
         """Answered by `CommitHeld` or `ReplicateFailed`."""
-        found = self._pinned(order.member, order.commit.epoch)
+        found = self._keeper.shelf.pin_newest(order.member, order.commit.epoch)
         if found is None:
             self._keeper.tell(ReplicateFailed(order.member, order.partner, "its slot is gone"))
             return
@@ -120,6 +120,7 @@ class Carriage:
     def allow(self, order: AllowCopies) -> None:
         allowed = carrying.AllowMember(order.partner, order.member, order.epoch, order.bytes_most)
         self._allowed[order.partner, order.member] = allowed
+        self._adopted.discard((order.partner, order.member))
         self._say(allowed)
 
     def drop(self, order: DropCopies) -> None:
@@ -128,20 +129,25 @@ class Carriage:
             self._let_go(place)
 
     def adopt(self, order: AdoptCopies) -> None:
-        """What is held becomes slots of this keeper's own member, under the lives that made the commits."""
+        """What is held is this keeper's own from now on; so is what the carrier of the last keeper hands over later."""
         self._drop(order.partner, order.member)
-        shelf, shim = self._keeper.shelf, self._keeper.ward(order.member).shim
-        for place in self._places(order.partner, order.member):
+        self._adopted.add((order.partner, order.member))
+        self._make_own(order.partner, order.member)
+
+    def _make_own(self, partner: KeeperId, member: MemberName) -> None:
+        """The slots go to the shelf, under the lives that made the commits."""
+        shelf, shim = self._keeper.shelf, self._keeper.ward(member).shim
+        for place in self._places(partner, member):
             slot = self.held.pop(place)
             header = slot.header()
-            if header is None or header.member != order.member:
+            if header is None or header.member != member:
                 os.close(slot.descriptor)
                 continue
-            taken = shelf.slots(order.member)
+            taken = shelf.slots(member)
             index = next(one for one in range(len(taken) + 1) if (header.epoch, one) not in taken)
             if shim is not None:
                 shim.send(HoldSlot(header.epoch, index), [slot.descriptor])
-            shelf.put(order.member, header.epoch, index, slot.descriptor)
+            shelf.put(member, header.epoch, index, slot.descriptor)
 
     def send_bundle(self, order: SendBundle, digest: str, data: bytes) -> None:
         """Answered by `BundleSent` or `BundleFailed`."""
@@ -254,6 +260,8 @@ class Carriage:
         _check(connection)
         self._carrier, self.port = connection, note.port
         handed_over, self._handed_over = self._handed_over, []
+        for key in self._adopted:
+            self._make_own(*key)
         for known in self._partners.values():
             connection.send(known)
         for allowed in self._allowed.values():
@@ -297,7 +305,7 @@ class Carriage:
 
     def _tell_landed(self, place: carrying.HeldPlace) -> None:
         """A slot that a carrier brought from before this keeper: what is whole in it counts."""
-        header = self.held[place].header()
+        header = self.held[place].header() if place in self.held else None
         if header is not None and header.member == place.member:
             copy = Copy(header.commit, Level.HELD, header.image_bytes)
             self._keeper.tell(CopyLanded(place.partner, place.member, copy))
@@ -359,24 +367,6 @@ class Carriage:
             self._keeper.tell(BundleFailed(note.member, note.partner, note.text))
 
     # Slots
-
-    def _pinned(self, member: MemberName, epoch: Epoch) -> tuple[CommitId, int] | None:
-        """The newest sealed commit of this life, and its slot, lent and pinned for reading.
-
-        A program may use the slot again between the look and the pin; then there is a newer commit to look for.
-        """
-        shelf = self._keeper.shelf
-        for _ in range(_LOOKS_MOST):
-            newest = shelf.newest(member, epoch)
-            slot = None if newest is None else shelf.find(member, newest.commit)
-            if newest is None or slot is None:
-                continue
-            lent = slot.lend()
-            header = slot.header() if pin_for_reading(lent) else None
-            if header == newest:
-                return newest.commit, lent
-            os.close(lent)
-        return None
 
     def _places(self, partner: KeeperId, member: MemberName) -> list[carrying.HeldPlace]:
         return [place for place in self.held if (place.partner, place.member) == (partner, member)]

@@ -25,6 +25,7 @@ from goldthread.wire.image import HEADER_BYTES, Header, damaged_chunks, peek_hea
 __all__ = ["HeldSlot", "Shelf", "reading", "verify"]
 
 _FLIP_BYTES: Final = 8
+_LOOKS_MOST: Final = 8
 
 
 class HeldSlot:
@@ -115,6 +116,23 @@ class Shelf:
                 header = slot.header()
                 if header is not None and header.commit == commit:
                     return slot
+        return None
+
+    def pin_newest(self, member: MemberName, epoch: Epoch) -> tuple[CommitId, int] | None:
+        """The newest sealed commit of one life, and its slot, lent and pinned for reading.
+
+        A program may use the slot again between the look and the pin; then there is a newer commit to look for.
+        """
+        for _ in range(_LOOKS_MOST):
+            newest = self.newest(member, epoch)
+            slot = None if newest is None else self.find(member, newest.commit)
+            if newest is None or slot is None:
+                continue
+            lent = slot.lend()
+            header = slot.header() if pin_for_reading(lent) else None
+            if header == newest:
+                return newest.commit, lent
+            os.close(lent)
         return None
 
     def drop(self, member: MemberName, epoch: Epoch, index: int) -> bool:
