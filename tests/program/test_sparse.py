@@ -244,3 +244,21 @@ def test_without_the_kernel_all_is_read(monkeypatch: pytest.MonkeyPatch) -> None
         table[step] = step
         commit(writer, {"table": table}, step)
     writer.close()
+
+
+@pytest.mark.torch
+def test_a_table_that_torch_trains_is_sparse(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of an embedding and of its optimizer's moments, written by the threads of torch."""
+    torch = pytest.importorskip("torch", reason="install torch, or run make test-torch")
+    table = torch.nn.Embedding(100_000, 64, sparse=True)
+    optimizer = torch.optim.SparseAdam(table.parameters())
+    counts = chunks_copied(monkeypatch)
+    for step in range(12):
+        optimizer.zero_grad()
+        table(torch.randint(0, 100_000, (8,))).pow(2).sum().backward()
+        optimizer.step()
+        assert writer.write({"table": table, "optimizer": optimizer}, Step(step), generators=False) is not None
+        stored = read(newest_image(writer), map=False, pickle=False)
+        assert torch.equal(stored["table"]["weight"], table.weight)
+        assert torch.equal(stored["optimizer"]["state"][0]["exp_avg"], optimizer.state[table.weight]["exp_avg"])
+    assert max(counts[6:]) < max(counts) // 2
