@@ -47,7 +47,7 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
         (("attach", "nobody"), "no keeper answers"),
         (("why", "nobody"), "no life of nobody is known"),
         (("logs", "nobody"), "nothing is kept of what nobody wrote"),
-        (("forget", "nobody"), "not forgotten without being asked"),
+        (("forget", "nobody"), "nobody is not forgotten before somebody has said yes"),
     ],
 )
 def test_an_error_is_one_line_and_a_hint(shell: Shell, arguments: tuple[str, ...], error: str) -> None:

@@ -217,6 +217,8 @@ def test_a_member_can_be_started_detached_stopped_and_forgotten(shell: Shell) ->
     assert shell("forget", "waits", "--yes").returncode == 2
     assert shell("stop", "waits").returncode == 0
     assert shell("attach", "waits").returncode in (0, 128 + signal.SIGTERM)
+    assert "not forgotten before" in shell("forget", "waits").stderr
+    assert "no member is named weights" in shell("forget", "weights").stderr
     assert shell("forget", "waits", "--yes").returncode == 0
     assert shell("status", "waits").returncode == 2
     assert shell("keeper", "stop").returncode == 0

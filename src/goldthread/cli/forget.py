@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 import click
 
 from goldthread.cli.arguments import MEMBER
-from goldthread.cli.asking import ask_and_say
-from goldthread.errors import UsageError
+from goldthread.cli.asking import ask_and_say, member_report
+from goldthread.errors import KeeperUnreachable, UsageError
 from goldthread.local import Home
 from goldthread.names import MemberName
 from goldthread.wire.messages import ForgetRequest
@@ -24,8 +25,19 @@ def forget(member: MemberName, yes: bool) -> int:
 
     Partners let their copies go, now or when they are heard again.
     """
-    if not yes and not sys.stdin.isatty():
-        raise UsageError(f"{member} is not forgotten without being asked", hint=f"goldthread forget {member} --yes")
+    home = Home.default()
     if not yes:
-        click.confirm(f"All commits and the history of {member} are lost for good. Go on?", abort=True, err=True)
-    return ask_and_say(Home.default(), ForgetRequest(member), f"{member} is forgotten")
+        _confirm(home, member)
+    return ask_and_say(home, ForgetRequest(member), f"{member} is forgotten")
+
+
+def _confirm(home: Home, member: MemberName) -> None:
+    """Ask whether it is meant; nobody who could answer is a no."""
+    with suppress(KeeperUnreachable):  # Without a keeper, the one that is started says whether it knows the member.
+        _, known = member_report(home, member)
+        if known is None:
+            raise UsageError(f"no member is named {member}", hint="goldthread status lists them")
+    if not sys.stdin.isatty():
+        hint = f"goldthread forget {member} --yes forgets it without a question"
+        raise UsageError(f"{member} is not forgotten before somebody has said yes", hint=hint)
+    click.confirm(f"All commits and the history of {member} are lost for good. Go on?", abort=True, err=True)
