@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from goldthread.names import Instant, KeeperId, Level
 from goldthread.report import Contact
 from goldthread.rules import bond_events, bond_orders
+from goldthread.rules.choice import Choice, ChoiceState
 from goldthread.rules.events import Copy
 from goldthread.rules.member import AT_REST, Member
 from goldthread.rules.partner import Partner
@@ -27,6 +28,7 @@ def look(bonds: Bonds, member: Member) -> None:
             commit = fact.commit if own_word is None else max(fact.commit, own_word)
             found.append(Copy(commit, Level.HELD, 0 if member.sealed is None else member.sealed.bytes))
     member.elsewhere = tuple(found)
+    _choose_again(member)
     if member.elsewhere_over is None:
         return
     holder = None if member.record.holder is None else bonds.partners.get(member.record.holder)
@@ -34,6 +36,17 @@ def look(bonds: Bonds, member: Member) -> None:
         member.elsewhere_over = None
         if member.choice is not None:
             member.list_copies()
+
+
+def _choose_again(member: Member) -> None:
+    """A life that has not begun was to go on from an older commit than is heard of now: its holder was silent, and the
+    life had to wait for it all the same."""
+    choice, newest = member.choice, max((copy.commit for copy in member.elsewhere), default=None)
+    if choice is None or choice.state is ChoiceState.LISTING or newest is None or newest.epoch > member.record.epoch:
+        return
+    if all(copy.commit < newest for copy in choice.copies):
+        member.choice = Choice(member.record.floor, member.record.ceiling, member.newest())
+        member.list_copies()
 
 
 def fetch_newest(bonds: Bonds, member: Member) -> None:
