@@ -192,7 +192,7 @@ def _begin_anew(place: Place) -> None:
 
 def decide_if_lost(place: Place) -> None:
     """A person sees that a host is gone, and decides where it is held or owned: `goldthread takeover NAME`."""
-    world = place.host.world
+    world, by_word_alone = place.host.world, False
     down = [host.me for host in world.hosts.values() if not host.is_up]
     for host in world.hosts.values():
         record = host.journal.members.get(place.name)
@@ -204,7 +204,8 @@ def decide_if_lost(place: Place) -> None:
         if host.answers and (is_held or is_owned or is_nobodys):
             host.tell(f"the user decides that {place.name} goes on here")
             helds = (held for (_, name), held in host.journal.helds.items() if name == place.name)
-            place.work.decided = is_owned or is_nobodys or any(held.guard is not Guard.LEASE for held in helds)
+            by_word_alone |= is_owned or is_nobodys or any(held.guard is not Guard.LEASE for held in helds)
+            place.work.decided = by_word_alone  # Also where another host needs the lease for it.
             host.give(TakeoverAsked(world.ticket(), place.name, host.me))
 
 
