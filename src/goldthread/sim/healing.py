@@ -131,6 +131,8 @@ class BoundedPrice(Checker):
                 view = None if host.machine is None else host.machine.view(place.name)
                 if view is None or view.phase is not Phase.RUNNING or view.sealed is None:
                     continue
+                if view.sealed.commit.epoch < host.journal.members[place.name].floor:
+                    continue  # It began anew, and has made nothing yet that is worth a copy.
                 if self._is_settled(place) and self._is_holder_to_be_had(place):
                     self._look_at_copy(place, view.sealed.commit)
 
