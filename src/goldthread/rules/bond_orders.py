@@ -85,6 +85,8 @@ class HeldRecord(msgspec.Struct, frozen=True):
     """Digest of the bundle that is here."""
     wanted: bool = False
     """A person wants it taken over, whatever is known of its owner."""
+    floor: Epoch = Epoch(0)
+    """As in `OwnedFact`."""
 
 
 # The link

@@ -68,6 +68,7 @@ def _owned(bonds: Bonds, member: Member, partner: Partner) -> OwnedFact | None:
         plea=partner.record.emergency != "",
         given_up=given_up,
         bundle=record.bundle,
+        floor=record.floor,
     )
 
 
@@ -78,6 +79,7 @@ def _forgotten(record: MemberRecord, partner: Partner) -> OwnedFact | None:
     return OwnedFact(
         member=record.name, origin=record.origin, epoch=record.epoch, begun=False, phase=record.phase, hold=False,
         guard=Guard.NONE, newest=None, bytes=0, plea=False, given_up=False, bundle="",
+        floor=record.floor,
     )  # fmt: skip
 
 

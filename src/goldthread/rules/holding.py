@@ -180,6 +180,7 @@ def _learn(bonds: Bonds, held: Held, fact: OwnedFact) -> None:
         given_up=fact.given_up,
         bytes=fact.bytes if fact.bytes <= most else before.bytes,
         newest=known,
+        floor=max(fact.floor, before.floor),
     )
     if after.epoch > before.epoch:
         # A newer life vouches for itself: what was doubted of the older one is over.

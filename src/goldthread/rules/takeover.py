@@ -52,6 +52,7 @@ def take_over(
         begun=before,
         was_in_limbo=record.given_up and record.phase is Phase.LIMBO,
         newest=record.commit,
+        floor=max(member.record.floor, record.floor),
         held=None,
         holder=None,
         bundle=record.bundle,

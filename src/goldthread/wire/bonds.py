@@ -73,6 +73,8 @@ class OwnedFact(msgspec.Struct, frozen=True):
     """No life of it runs or will run here: the listener may take it over as soon as it holds `newest`."""
     bundle: str
     """Digest of what is needed to run it; empty where there is none."""
+    floor: Epoch = Epoch(0)
+    """Commits of lives before this one are not used any more: its user began anew, or had forgotten it."""
 
 
 class YieldedFact(msgspec.Struct, frozen=True):

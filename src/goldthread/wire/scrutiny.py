@@ -108,7 +108,7 @@ def _check_facts(facts: bonds.Facts) -> None:
     _check_members([fact.member for fact in facts.yielded])
     for owned in facts.owned:
         check_keeper_id(owned.origin)
-        _check_number(owned.member, owned.epoch, owned.bytes)
+        _check_number(owned.member, owned.epoch, owned.bytes, owned.floor)
         _check_commit(owned.member, owned.newest)
         _check_text("a bundle's digest", owned.bundle, _DIGEST_LENGTH)
     for held in facts.held:
