@@ -104,6 +104,8 @@ class Calm(Checker):
         owned = owner.journal.members.get(order.member)
         if record is None or record.given_up or record.wanted or (owned is not None and owned.given_up):
             return
+        if owner.places[order.member].work.decided:
+            return  # A person said there that nobody else runs it: nothing vouches for it since.
         hears = world.network.is_well(host, owner, _SETTLED)
         is_leased = record.guard is Guard.LEASE and world.registers.is_well(owner, _SETTLED)
         if host.is_well(_SETTLED) and owner.is_well(_SETTLED) and (hears or is_leased):
