@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from goldthread.names import Epoch, Instant, KeeperId, Level, Span, milliseconds, seconds
+from goldthread.names import Epoch, Instant, KeeperId, Level, MemberName, Span, milliseconds, seconds
 from goldthread.report import Phase
 from goldthread.rules import (
     admission,
@@ -28,12 +28,14 @@ from goldthread.rules import (
     seeking,
     takeover,
 )
+from goldthread.rules.bond_orders import ForgetHeld, HeldRecord
 from goldthread.rules.bonds import Bonds
 from goldthread.rules.choice import Choice, ChoiceState
 from goldthread.rules.detector import Detector
 from goldthread.rules.events import Copy
 from goldthread.rules.fence import Fence
 from goldthread.rules.member import Member
+from goldthread.rules.orders import Persist
 from goldthread.rules.rotation import SlotChoice
 from goldthread.sim import bond_faults, faults, labour
 from goldthread.sim.__main__ import main
@@ -42,6 +44,7 @@ from goldthread.sim.checker import Checker
 from goldthread.sim.checkers import Kept, NeverBack, OneFault, OneWriter, Whole
 from goldthread.sim.faults import flip
 from goldthread.sim.healing import BoundedPrice, Calm, Heals
+from goldthread.sim.host import Host
 from goldthread.sim.place import Place
 from goldthread.sim.scenario import all_checkers, run_drawn, run_seed
 from goldthread.sim.shrink import shrink
@@ -87,6 +90,28 @@ def test_what_failed_once_does_not_fail_again(share: int) -> None:
     with get_context("spawn").Pool(int(JOBS)) as pool:
         outcomes = pool.starmap(run_drawn, worlds_that_failed_once()[share::SHARES], chunksize=1)
     assert [(one.seed, one.keepers, one.circle, one.broken) for one in outcomes if one.broken] == []
+
+
+class NoReturn(Checker):
+    """What a takeover forgets that it held is not written again in the same moment."""
+
+    def __init__(self) -> None:
+        self.forgotten: dict[tuple[Host, KeeperId, MemberName], Instant] = {}
+
+    def before_order(self, host: Host, order: Any) -> None:
+        if isinstance(order, ForgetHeld):
+            self.forgotten[host, order.partner, order.member] = self.world.now
+        elif isinstance(order, Persist) and isinstance(order.record, HeldRecord):
+            key = (host, order.record.partner, order.record.member)
+            if self.forgotten.get(key) == self.world.now:
+                raise self.broken(f"{order.record.member} is held again on {host.name}")
+
+
+def test_what_was_taken_over_is_held_no_more() -> None:
+    """A host that doubts its partner and takes over in one moment: what it doubted is not written after all else."""
+    checker = NoReturn()
+    assert run_seed(600588, 2, checkers=lambda: [checker]).broken == ""
+    assert checker.forgotten
 
 
 def test_a_member_that_two_may_take_over_is_given_up_to_neither() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -67,10 +67,18 @@ def take_over(
     beginnings.start_life(member, reason, (*moments, ("seen", seen)))
     # A keeper that dies once it has adopted the copies must leave a journal that says whose they are.
     member.out.insert(first + 1, bond_orders.AdoptCopies(record.partner, record.member))
+    # What was to be written of it in this same event would come after that, and bring it back.
+    bonds.out = [order for order in bonds.out if not _is_of(order, record)]
     member.out.append(bond_orders.ForgetHeld(record.partner, record.member))
     member.alarm(AlarmLevel.WARNING, f"{record.member} of {partner.name} is taken over: {why}")
     if held.ticket is not None:
         member.accept(held.ticket, f"life {epoch} of {record.member} is being started here")
+
+
+def _is_of(order: Any, record: HeldRecord) -> bool:
+    """Whether a record of this held member is to be persisted."""
+    held = order.record if isinstance(order, orders.Persist) else None
+    return isinstance(held, HeldRecord) and (held.partner, held.member) == (record.partner, record.member)
 
 
 def _why(bonds: Bonds, held: Held, partner: Partner, lease: Lease | None) -> str:
