@@ -33,7 +33,8 @@ def join(
 
     `sparse` is for a state of which little changes between two commits: the kernel is asked which pages of its large
     arrays were written, and no other is read. What a device writes into memory that a driver holds on to (registered
-    with CUDA or RDMA, fixed buffers of io_uring) is not seen then: have no such arrays in the state.
+    with CUDA or RDMA, fixed buffers of io_uring, a read with O_DIRECT that is under way during a commit) is not seen
+    then: have no such arrays in the state.
 
     Raises `MemberTaken` where a living process has this name, `NothingToRestore` where commits should be there and
     none is whole, `KeeperUnreachable` where no keeper can be started, `UsageError` for a name that cannot be one.

@@ -79,10 +79,9 @@ def _is_restart(member: Member) -> bool:
 def _start_over(member: Member) -> None:
     """The program asked for a fresh start: choose again, among nothing."""
     member.persist(floor=member.record.epoch)
-    before = member.choice
-    member.choice = Choice(member.record.floor, member.record.ceiling, member.newest())
+    before, choice = member.choice, member.begin_choice()
     if before is not None and before.state is not ChoiceState.LISTING:
-        member.choice.take_list(before.copies)
+        choice.take_list(before.copies)
 
 
 def check_or_settle(member: Member, choice: Choice) -> None:

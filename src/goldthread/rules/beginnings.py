@@ -7,7 +7,6 @@ from typing import Any
 from goldthread.names import Epoch, Instant
 from goldthread.report import Ending, Phase
 from goldthread.rules import events
-from goldthread.rules.choice import Choice
 from goldthread.rules.detector import Detector
 from goldthread.rules.member import Member, new_life
 
@@ -80,7 +79,7 @@ def begin_life(
     member.persist_life(pid=member.record.pid)
     if member.record.started == epoch and member.record.supervised and member.record.pid is None:
         member.start_program()
-    member.choice = Choice(member.record.floor, member.record.ceiling, member.newest())
+    member.begin_choice()
     member.list_copies()
 
 

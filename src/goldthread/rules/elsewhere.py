@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from goldthread.names import Instant, KeeperId, Level
 from goldthread.report import Contact
 from goldthread.rules import bond_events, bond_orders
-from goldthread.rules.choice import Choice, ChoiceState
+from goldthread.rules.choice import ChoiceState
 from goldthread.rules.events import Copy
 from goldthread.rules.member import AT_REST, Member
 from goldthread.rules.partner import Partner
@@ -45,7 +45,7 @@ def _choose_again(member: Member) -> None:
     if choice is None or choice.state is ChoiceState.LISTING or newest is None or newest.epoch > member.record.epoch:
         return
     if all(copy.commit < newest for copy in choice.copies):
-        member.choice = Choice(member.record.floor, member.record.ceiling, member.newest())
+        member.begin_choice()
         member.list_copies()
 
 

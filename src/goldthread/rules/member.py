@@ -367,6 +367,11 @@ class Member:
     def signal_program(self, signal: int) -> None:
         self.out.append(orders.SignalProgram(self.record.name, self.record.started, signal))
 
+    def begin_choice(self) -> Choice:
+        """Choose what a life starts from, by what is known of its commits now."""
+        self.choice = choice = Choice(self.record.floor, self.record.ceiling, self.newest())
+        return choice
+
     def list_copies(self) -> None:
         self.lists_due += 1
         self.out.append(orders.ListCopies(self.record.name))

@@ -14,7 +14,6 @@ import msgspec
 from goldthread.names import Epoch, Span
 from goldthread.report import AlarmLevel, Ending, EndingKind, Phase
 from goldthread.rules import deaths, events, orders, stops
-from goldthread.rules.choice import Choice
 from goldthread.rules.detector import Detector
 from goldthread.rules.member import ALIVE, AT_REST, KILL, TERM, InvalidTransition, Member, new_life
 
@@ -104,7 +103,7 @@ def _adopt(member: Member, epoch: Epoch, pid: int) -> None:
     lost: dict[str, Any] = {"joined": False, "restored": None, "told": None, "begun": epoch}
     member.move(Phase.STARTING, reason, None, epoch=epoch, started=epoch, pid=pid, **lost)
     member.life = new_life(member.record.name, epoch, ())
-    member.choice = Choice(member.record.floor, member.record.ceiling, member.newest())
+    member.begin_choice()
     _come_alive(member)
 
 
@@ -118,7 +117,7 @@ def return_as(member: Member, pid: int) -> None:
         member.move(Phase.RUNNING, f"life {record.epoch} goes on under a new keeper", pid=pid, told=None)
     else:
         member.move(Phase.STARTING, f"life {record.epoch} still starts, under a new keeper", pid=pid, told=None)
-        member.choice = Choice(record.floor, record.ceiling, member.newest())
+        member.begin_choice()
     _come_alive(member)
 
 
