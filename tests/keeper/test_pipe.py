@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -78,7 +79,7 @@ def test_bytes_come_also_by_the_book(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_frames_come_in_their_order_whatever_their_size(ends: tuple[Pipe, Pipe]) -> None:
-    """Large ones, which a second thread sends and receives, among small ones; and an answer after all."""
+    """Large ones among small ones; and an answer after all."""
     caller, answerer = ends
     sizes = [5 << 20, 0, 300_000, 4 << 20, 4 << 20, 17, 6_000_001, 0]
     data = os.urandom(max(sizes))
@@ -99,7 +100,7 @@ def test_frames_come_in_their_order_whatever_their_size(ends: tuple[Pipe, Pipe])
 
 @pytest.mark.parametrize("side", ["caller", "answerer"])
 def test_an_end_in_a_large_bulk_is_said_to_both(ends: tuple[Pipe, Pipe], side: str) -> None:
-    """Whichever thread waits in it; and no thread is left."""
+    """Whoever waits in it."""
     caller, answerer = ends
     data = memoryview(bytes(32 << 20))
     told: list[PartnerError] = []
@@ -120,9 +121,51 @@ def test_an_end_in_a_large_bulk_is_said_to_both(ends: tuple[Pipe, Pipe], side: s
         answerer.read(27 << 20)
     sending.join()
     assert [type(error) for error in told] == [PartnerUnreachable]
-    caller.close()
-    answerer.close()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("goldthread-pipe")]
+
+
+def test_signals_lose_nothing(ends: tuple[Pipe, Pipe]) -> None:
+    """They interrupt what the engine does in the kernel, on either side and in the midst of a record."""
+    caller, answerer = ends
+    data, heard = os.urandom(24 << 20), 0
+
+    def hear(*_: object) -> None:
+        nonlocal heard
+        heard += 1
+
+    def there_and_back() -> None:
+        answerer.receive()
+        answerer.send(Chunks(1, 1), [answerer.read(len(data))])
+
+    before = signal.signal(signal.SIGALRM, hear)
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    other = threading.Thread(target=there_and_back)
+    other.start()
+    try:
+        caller.send(Chunks(0, 1), [memoryview(data)])
+        message, length = caller.receive()
+        back = caller.read(length)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        other.join()
+    assert heard
+    assert (message, bytes(back)) == (Chunks(1, 1), data)
+
+
+@pytest.mark.parametrize("way", ["read", "write"])
+def test_silence_in_the_midst_of_something_ends_it(
+    ends: tuple[Pipe, Pipe], monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """The other side sends nothing more, or takes nothing more."""
+    monkeypatch.setattr("goldthread.keeper.pipe._PATIENCE_SECONDS", 1.0)
+    caller, answerer = ends
+    caller.send(Chunks(0, 1), [memoryview(bytes(10))])
+    answerer.receive()
+    with pytest.raises(PartnerUnreachable, match="silent"):
+        if way == "read":
+            answerer.read(11)
+        else:
+            answerer.send(Want(()), [memoryview(bytes(64 << 20))])
 
 
 def test_who_says_nothing_is_not_taken_for_gone(ends: tuple[Pipe, Pipe]) -> None:
