@@ -45,6 +45,7 @@ class BondHands:
             bond_orders.SwapLease: tenancy.swap,
             bond_orders.Vouch: self._vouch,
             bond_orders.Replicate: self.carriage.replicate,
+            bond_orders.Overtake: self.carriage.overtake,
             bond_orders.AllowCopies: self.carriage.allow,
             bond_orders.DropCopies: self.carriage.drop,
             bond_orders.AdoptCopies: self._adopt,

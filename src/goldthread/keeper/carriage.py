@@ -31,7 +31,15 @@ from goldthread.rules.bond_events import (
     CopyLanded,
     ReplicateFailed,
 )
-from goldthread.rules.bond_orders import AdoptCopies, AllowCopies, DropCopies, HeldRecord, Replicate, SendBundle
+from goldthread.rules.bond_orders import (
+    AdoptCopies,
+    AllowCopies,
+    DropCopies,
+    HeldRecord,
+    Overtake,
+    Replicate,
+    SendBundle,
+)
 from goldthread.rules.events import Copy
 from goldthread.wire import carrying
 from goldthread.wire.messages import HoldSlot
@@ -66,7 +74,8 @@ class Carriage:
         """What the carrier that comes has said it holds."""
         self._unsent: list[tuple[msgspec.Struct, list[int]]] = []
         """What waits until the carrier is here."""
-        self._carried: set[Key] = set()
+        self._carried: dict[Key, Replicate] = {}
+        """What was ordered and is not answered yet."""
         self._bundles: set[Key] = set()
         self._fetches: dict[int, Fetched] = {}
         self._tickets = 0
@@ -79,6 +88,7 @@ class Carriage:
             carrying.CopyDamagedNote: self._damaged,
             carrying.CommitCarriedNote: self._commit_carried,
             carrying.CommitNotCarriedNote: self._commit_not_carried,
+            carrying.CommitOvertakenNote: self._commit_overtaken,
             carrying.ChunksFetchedNote: self._chunks_fetched,
             carrying.FetchFailedNote: self._fetch_failed,
             carrying.BundleArrivedNote: self._bundle_arrived,
@@ -113,9 +123,13 @@ class Carriage:
             self._keeper.tell(ReplicateFailed(order.member, order.partner, "its slot is gone"))
             return
         commit, lent = found
-        self._carried.add((order.partner, order.member))
+        self._carried[order.partner, order.member] = order
         self._say(carrying.CarryCommit(order.partner, order.member, commit), [lent])
         os.close(lent)
+
+    def overtake(self, order: Overtake) -> None:
+        if (order.partner, order.member) in self._carried:
+            self._say(carrying.OvertakeCommit(order.partner, order.member, order.commit))
 
     def allow(self, order: AllowCopies) -> None:
         allowed = carrying.AllowMember(order.partner, order.member, order.epoch, order.bytes_most)
@@ -210,7 +224,7 @@ class Carriage:
             return
         self._carrier, self.port = None, 0
         text = "the carrier ended; it is started again"
-        carried, self._carried = self._carried, set()
+        carried, self._carried = self._carried, {}
         bundles, self._bundles = self._bundles, set()
         fetches, self._fetches = self._fetches, {}
         for partner, member in carried:
@@ -313,7 +327,7 @@ class Carriage:
     def _commit_carried(self, connection: Connection, note: carrying.CommitCarriedNote, descriptors: list[int]) -> None:
         _check(connection)
         if (note.partner, note.member) in self._carried:
-            self._carried.remove((note.partner, note.member))
+            del self._carried[note.partner, note.member]
             ward = self._keeper.ward(note.member)
             if ward.epoch == note.commit.epoch:
                 ward.say_held(note.commit.step)
@@ -324,8 +338,16 @@ class Carriage:
     ) -> None:
         _check(connection)
         if (note.partner, note.member) in self._carried:
-            self._carried.remove((note.partner, note.member))
+            del self._carried[note.partner, note.member]
             self._keeper.tell(ReplicateFailed(note.member, note.partner, note.text, note.damaged))
+
+    def _commit_overtaken(
+        self, connection: Connection, note: carrying.CommitOvertakenNote, descriptors: list[int]
+    ) -> None:
+        _check(connection)
+        order = self._carried.pop((note.partner, note.member), None)
+        if order is not None:
+            self.replicate(order)
 
     def _chunks_fetched(self, connection: Connection, note: carrying.ChunksFetchedNote, descriptors: list[int]) -> None:
         _check(connection)

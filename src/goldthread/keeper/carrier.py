@@ -75,6 +75,7 @@ class Carrier:
             carrying.KnowPartner: lambda known, _: self._sendings.know(known),
             carrying.ForgetPartner: self._forget_partner,
             carrying.CarryCommit: lambda order, held: self._sendings.carry(order, held[0]),
+            carrying.OvertakeCommit: lambda order, _: self._sendings.overtake(order),
             carrying.AllowMember: self._allow,
             carrying.DropMember: lambda order, _: self._holdings.drop(order.partner, order.member),
             carrying.HoldCopySlot: self._hold,

@@ -2,7 +2,8 @@
 
 Each member that goes to a partner has a thread and a connection of its own, so a slow partner delays nobody else. A
 connection is kept between commits. When it is cut it is called again at once, and the holder wants only what it does
-not have yet; that goes on as long as each try brings something. The newest commit wins: one that waits is replaced.
+not have yet; that goes on as long as each try brings something. The newest commit wins: one that waits is replaced,
+and one that is under way is given up for it while little of it has gone (`rules/overtaking.py`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from goldthread.keeper.rate import Rate
 from goldthread.keeper.receiving import Tell
 from goldthread.keeper.shelf import reading
 from goldthread.names import CommitId, Instant, KeeperId, MemberName
+from goldthread.rules.overtaking import may_overtake
 from goldthread.slots.slot import Slot
 from goldthread.wire.carrying import (
     BundleCarriedNote,
@@ -28,9 +30,11 @@ from goldthread.wire.carrying import (
     ChunksFetchedNote,
     CommitCarriedNote,
     CommitNotCarriedNote,
+    CommitOvertakenNote,
     FetchChunks,
     FetchFailedNote,
     KnowPartner,
+    OvertakeCommit,
 )
 from goldthread.wire.image import HEADER_BYTES, Header, read_header
 from goldthread.wire.stream import (
@@ -56,6 +60,10 @@ __all__ = ["Sendings", "fetch"]
 
 _FUTILE_MOST: Final = 2
 """Tries in a row that brought nothing, before it is given up."""
+
+
+class _Overtaken(Exception):
+    """There is a newer commit, and it is worth to turn to it."""
 
 
 class _Road:
@@ -85,7 +93,14 @@ class _Sender:
         self._next: tuple[CommitId, int] | None = None
         self._changed = threading.Condition()
         self._closed = False
+        self._newest: CommitId | None = None
+        """Of those that are known to be sealed."""
+        self._wanted = 0
+        """How many bytes of the commit under way the holder lacked at first."""
         self._sent = 0
+        """How many of them went there."""
+        self._in_vain = 0
+        """How many went for others, which were given up, since the holder had a whole one."""
         threading.Thread(target=self._run, name="goldthread-send", daemon=True).start()
 
     def carry(self, commit: CommitId, lent: int) -> None:
@@ -95,6 +110,9 @@ class _Sender:
                 os.close(self._next[1])
             self._next = (commit, lent)
             self._changed.notify()
+
+    def overtake(self, commit: CommitId) -> None:
+        self._newest = commit
 
     def close(self) -> None:
         with self._changed:
@@ -107,11 +125,16 @@ class _Sender:
         while (task := self._take()) is not None:
             try:
                 held = self._carry(*task)
+            except _Overtaken:
+                self._in_vain += self._sent
+                self._hang_up()
+                self._tell(CommitOvertakenNote(self._road.known.partner, self._member), ())
             except (GoldthreadError, OSError) as error:
                 self._hang_up()
                 is_damaged = isinstance(error, CommitDamaged)
                 self._tell(CommitNotCarriedNote(self._road.known.partner, self._member, str(error), is_damaged), ())
             else:
+                self._in_vain = 0
                 self._tell(CommitCarriedNote(self._road.known.partner, self._member, held, self._sent), ())
         self._hang_up()
 
@@ -126,7 +149,7 @@ class _Sender:
 
     def _carry(self, commit: CommitId, lent: int) -> CommitId:
         """Try until it is held, and say which commit is: a newer one may have taken its place between two tries."""
-        self._sent, asked, futile = 0, None, 0
+        self._wanted, self._sent, asked, futile = 0, 0, None, 0
         with reading(lent) as image:
             header = read_header(image)
             if header is None or header.commit != commit:
@@ -143,6 +166,7 @@ class _Sender:
                         if not isinstance(answer, Want):
                             raise PartnerError("a carrier was offered a commit, and answered something else")
                         asked = check_runs(answer.runs, header)
+                        self._wanted = self._wanted or asked
                         self._send(pipe, image, header, answer.runs)
                 except PartnerUnreachable:
                     self._hang_up()
@@ -155,6 +179,9 @@ class _Sender:
         for burst in bursts(runs, header):
             start, end = span_of(header, burst)
             time.sleep(self._road.rate.wait_ns(end - start, Instant(time.monotonic_ns())) / 1e9)
+            is_overtaken = self._newest is not None and self._newest > header.commit
+            if is_overtaken and may_overtake(self._sent, self._in_vain, self._wanted):
+                raise _Overtaken
             self._sent += end - start
             pipe.send(burst, [image[start:end]])
 
@@ -204,6 +231,11 @@ class Sendings:
         if key not in self._senders:
             self._senders[key] = _Sender(road, order.member, self._tell)
         self._senders[key].carry(order.commit, lent)
+
+    def overtake(self, order: OvertakeCommit) -> None:
+        sender = self._senders.get((order.partner, order.member))
+        if sender is not None:
+            sender.overtake(order.commit)
 
     def carry_bundle(self, order: CarryBundle) -> None:
         def bring(road: _Road) -> BundleCarriedNote:

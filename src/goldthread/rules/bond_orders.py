@@ -24,6 +24,7 @@ __all__ = [
     "HeldRecord",
     "MakeBundle",
     "MendCopy",
+    "Overtake",
     "ReadLease",
     "Replicate",
     "SeekPartners",
@@ -179,6 +180,15 @@ class Replicate(msgspec.Struct, frozen=True, tag=True):
     partner: KeeperId
 
 
+class Overtake(msgspec.Struct, frozen=True, tag=True):
+    """Owner: this commit is newer than the one under way to the partner. The carrier turns to it where
+    `may_overtake` says so. It has no answer of its own: `Replicate` is answered by what is held in the end."""
+
+    member: MemberName
+    commit: CommitId
+    partner: KeeperId
+
+
 class AllowCopies(msgspec.Struct, frozen=True, tag=True):
     """Holder: let the partner's commits of this member come in, from this epoch on, of at most so many bytes each."""
 
@@ -242,6 +252,7 @@ BondOrder = (
     | SwapLease
     | Vouch
     | Replicate
+    | Overtake
     | AllowCopies
     | DropCopies
     | AdoptCopies

@@ -188,7 +188,7 @@ class Member:
         """WAITING: the next life begins when it is vouched for."""
         # Its copy elsewhere.
         self.carrying: CommitId | None = None
-        """The commit that is on its way to the holder."""
+        """The newest commit that is to go to the holder, while one is on its way there."""
         self.carry_failure = ""
         """What was said last of why its copy does not reach the holder."""
         self.carry_failures = 0

@@ -249,10 +249,13 @@ def _replicate(bonds: Bonds, member: Member) -> None:
     if record.bundle and is_due and member.bundle_sent != record.bundle:
         member.bundle_sent = record.bundle
         member.out.append(bond_orders.SendBundle(record.name, partner.id))
-    if sealed is None or member.carrying is not None or (record.held is not None and sealed.commit <= record.held):
+    if sealed is None or (record.held is not None and sealed.commit <= record.held):
         return
+    if member.carrying is None:
+        member.out.append(bond_orders.Replicate(record.name, sealed.commit, partner.id))
+    elif member.carrying < sealed.commit:
+        member.out.append(bond_orders.Overtake(record.name, sealed.commit, partner.id))
     member.carrying = sealed.commit
-    member.out.append(bond_orders.Replicate(record.name, sealed.commit, partner.id))
 
 
 def on_held(bonds: Bonds, member: Member, event: bond_events.CommitHeld) -> None:

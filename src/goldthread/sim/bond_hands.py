@@ -25,6 +25,7 @@ from goldthread.rules.bond_orders import (
     ForgetHeld,
     MakeBundle,
     MendCopy,
+    Overtake,
     ReadLease,
     Replicate,
     SeekPartners,
@@ -61,6 +62,7 @@ class BondHands:
             SwapLease: self._ask_store,
             Vouch: self._vouch,
             Replicate: self._replicate,
+            Overtake: self._overtake,
             AllowCopies: self._allow,
             DropCopies: self._drop,
             AdoptCopies: self._adopt,
@@ -101,6 +103,9 @@ class BondHands:
 
     def _replicate(self, order: Replicate) -> None:
         self._host.carrier.push(self._host.places[order.member], order.commit, order.partner)
+
+    def _overtake(self, order: Overtake) -> None:
+        self._host.carrier.overtake(order.partner, order.member, order.commit)
 
     def _allow(self, order: AllowCopies) -> None:
         self._host.carrier.allow(order.partner, order.member, order.epoch, order.bytes_most)

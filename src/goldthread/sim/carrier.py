@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from goldthread.names import CommitId, Epoch, KeeperId, Level, MemberName, milliseconds
 from goldthread.rules.bond_events import CommitHeld, CopiesGone, CopyLanded, ReplicateFailed
 from goldthread.rules.events import Copy
+from goldthread.rules.overtaking import may_overtake
 from goldthread.sim.checker import hooks
 from goldthread.sim.things import CHUNKS, COMMIT_BYTES, Slot, Work, newest_whole
 
@@ -58,58 +59,84 @@ class Berth:
         return slot
 
 
+class Push:
+    """A commit on its way to a partner."""
+
+    def __init__(
+        self, keeper: int, place: Place, slot: Slot, commit: CommitId, partner: KeeperId, in_vain: int
+    ) -> None:
+        """`in_vain`: chunks that went for others, which were given up for this one."""
+        self.keeper = keeper
+        self.place = place
+        self.slot = slot
+        self.commit = commit
+        self.partner = partner
+        self.in_vain = in_vain
+        self.sent = 0
+        self.tries = 0
+        slot.is_carried = True
+
+
 class Carrier:
     def __init__(self, host: Host) -> None:
         self._host = host
         self.berths: dict[tuple[KeeperId, MemberName], Berth] = {}
         self._lost: dict[tuple[KeeperId, MemberName], str] = {}
         """What a next keeper must be told is gone."""
+        self._newest: dict[tuple[KeeperId, MemberName], CommitId] = {}
+        """Of those that are known to be sealed, while one goes there."""
         checkers = host.world.checkers
         self._before_landing = hooks(checkers, "before_landing")
         self._after_landing = hooks(checkers, "after_landing")
 
     # The owner's side
 
-    def push(self, place: Place, commit: CommitId, partner: KeeperId) -> None:
+    def push(self, place: Place, commit: CommitId, partner: KeeperId, in_vain: int = 0) -> None:
         """Bring this commit, or the newest of its life, to the partner."""
         sealed = [slot for slot in place.shelf if slot.commit is not None and slot.epoch == commit.epoch]
         slot = max(sealed, key=lambda slot: slot.commit or commit, default=None)
         if slot is None or slot.commit is None:
-            self._fail(place, partner, "no slot holds it", None)
+            self._fail(place, partner, "no slot holds it")
             return
-        slot.is_carried = True
-        self._host.after(self._pace(), self._push_chunk, self._host.generation, place, slot, slot.commit, partner, 0)
+        push = Push(self._host.generation, place, slot, slot.commit, partner, in_vain)
+        self._host.after(self._pace(), self._push_chunk, push)
+
+    def overtake(self, partner: KeeperId, member: MemberName, commit: CommitId) -> None:
+        self._newest[partner, member] = commit
 
     def _pace(self) -> float:
         return self._host.random.randint(1, 20) * _MS
 
-    def _push_chunk(
-        self, keeper: int, place: Place, slot: Slot, commit: CommitId, partner: KeeperId, tries: int
-    ) -> None:
+    def _push_chunk(self, push: Push) -> None:
         """The next chunk that the partner has not got."""
-        world, host = self._host.world, self._host
-        if not host.is_up or slot.commit != commit:
-            slot.is_carried = False
+        world, host, place = self._host.world, self._host, push.place
+        if not host.is_up or push.slot.commit != push.commit:
+            push.slot.is_carried = False
             return
-        other = world.hosts[partner]
-        if not world.network.reaches(host, other) or other.awake_at > world.now:
-            if tries < _TRIES:
-                host.after(_RETRY, self._push_chunk, keeper, place, slot, commit, partner, tries + 1)
+        other = world.hosts[push.partner]
+        newest = self._newest.get((push.partner, place.name), push.commit)
+        if newest > push.commit and may_overtake(push.sent, push.in_vain, CHUNKS):
+            push.slot.is_carried = False
+            if push.keeper == host.generation:
+                self.push(place, push.commit, push.partner, push.in_vain + push.sent)
+        elif not world.network.reaches(host, other) or other.awake_at > world.now:
+            if push.tries < _TRIES:
+                push.tries += 1
+                host.after(_RETRY, self._push_chunk, push)
             else:
-                self._fail(place, partner, "the connection was cut", slot)
-            return
-        refusal = other.carrier.receive(host.me, slot, commit)
-        if refusal:
-            self._fail(place, partner, refusal, slot)
-        elif other.carrier.has(host.me, place.name, commit):
-            slot.is_carried = False
-            if keeper == host.generation:
-                answer = CommitHeld(place.name, partner, commit)
+                self._fail(place, push.partner, "the connection was cut", push.slot)
+        elif refusal := other.carrier.receive(host.me, push.slot, push.commit):
+            self._fail(place, push.partner, refusal, push.slot)
+        elif other.carrier.has(host.me, place.name, push.commit):
+            push.slot.is_carried = False
+            if push.keeper == host.generation:
+                answer = CommitHeld(place.name, push.partner, push.commit)
                 host.keeper_after(world.network.delay(), host.give, answer)
         else:
-            host.after(self._pace(), self._push_chunk, keeper, place, slot, commit, partner, tries)
+            push.sent += 1
+            host.after(self._pace(), self._push_chunk, push)
 
-    def _fail(self, place: Place, partner: KeeperId, text: str, slot: Slot | None) -> None:
+    def _fail(self, place: Place, partner: KeeperId, text: str, slot: Slot | None = None) -> None:
         if slot is not None:
             slot.is_carried = False
         failed = ReplicateFailed(place.name, partner, text, damaged=text.endswith("is not what was sealed"))

@@ -22,6 +22,7 @@ __all__ = [
     "ChunksFetchedNote",
     "CommitCarriedNote",
     "CommitNotCarriedNote",
+    "CommitOvertakenNote",
     "CopyDamagedNote",
     "CopyLandedNote",
     "CopySlotNote",
@@ -95,6 +96,13 @@ class CommitNotCarriedNote(msgspec.Struct, frozen=True, tag=True):
     """Whether what was to be carried is not what was sealed."""
 
 
+class CommitOvertakenNote(msgspec.Struct, frozen=True, tag=True):
+    """What was under way is given up for the newer commit that `OvertakeCommit` named: that is to be lent now."""
+
+    partner: KeeperId
+    member: MemberName
+
+
 class ChunksFetchedNote(msgspec.Struct, frozen=True, tag=True):
     """The answer to `FetchChunks`."""
 
@@ -164,6 +172,14 @@ class CarryCommit(msgspec.Struct, frozen=True, tag=True):
     commit: CommitId
 
 
+class OvertakeCommit(msgspec.Struct, frozen=True, tag=True):
+    """There is a commit that is newer than the one under way."""
+
+    partner: KeeperId
+    member: MemberName
+    commit: CommitId
+
+
 class AllowMember(msgspec.Struct, frozen=True, tag=True):
     """Take the partner's commits of this member, from this life on, of at most so many bytes each."""
 
@@ -225,6 +241,7 @@ FromCarrier = (
     | CopyDamagedNote
     | CommitCarriedNote
     | CommitNotCarriedNote
+    | CommitOvertakenNote
     | ChunksFetchedNote
     | FetchFailedNote
     | BundleArrivedNote
@@ -236,6 +253,7 @@ ToCarrier = (
     KnowPartner
     | ForgetPartner
     | CarryCommit
+    | OvertakeCommit
     | AllowMember
     | DropMember
     | HoldCopySlot
