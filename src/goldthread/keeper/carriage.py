@@ -53,6 +53,8 @@ _START_AGAIN: Final = seconds(1)
 Key = tuple[KeeperId, MemberName]
 KeepBundle = Callable[[KeeperId, MemberName, str, bytes], tuple[str, ...]]
 """Keep what is needed to run a partner's member, and say how this host differs. Raises `GoldthreadError`."""
+Hear = Callable[[Connection, Any, list[int]], None]
+"""What follows from a word of the carrier and the descriptors that came with it."""
 Fetched = tuple[Callable[[tuple[int, ...]], None], Callable[[GoldthreadError], None]]
 
 
@@ -81,7 +83,7 @@ class Carriage:
         self._tickets = 0
         self.port = 0
         """Where the carrier listens; 0 while there is none."""
-        self.hear: dict[type[Any], Callable[[Connection, Any, list[int]], None]] = {
+        hear: dict[type[Any], Hear] = {
             carrying.CarrierNote: self._come,
             carrying.CopySlotNote: self._slot_made,
             carrying.CopyLandedNote: self._landed,
@@ -95,6 +97,7 @@ class Carriage:
             carrying.BundleCarriedNote: self._bundle_carried,
             carrying.BundleNotCarriedNote: self._bundle_not_carried,
         }
+        self.hear = {kind: _of_a_carrier(one) for kind, one in hear.items()}
 
     # Partners
 
@@ -271,7 +274,6 @@ class Carriage:
 
     def _come(self, connection: Connection, note: carrying.CarrierNote, descriptors: list[int]) -> None:
         """The carrier is here: say what it must know, hand over what it lacks, and give it what waits."""
-        _check(connection)
         self._carrier, self.port = connection, note.port
         handed_over, self._handed_over = self._handed_over, []
         for key in self._adopted:
@@ -292,7 +294,6 @@ class Carriage:
                 os.close(descriptor)
 
     def _slot_made(self, connection: Connection, note: carrying.CopySlotNote, descriptors: list[int]) -> None:
-        _check(connection)
         if len(descriptors) != 1:
             raise KeeperError(f"one descriptor should have come, and {len(descriptors)} did")
         if note.place in self.held:
@@ -305,13 +306,11 @@ class Carriage:
         self.held[note.place] = HeldSlot(descriptors[0])
 
     def _landed(self, connection: Connection, note: carrying.CopyLandedNote, descriptors: list[int]) -> None:
-        _check(connection)
         if (note.place.partner, note.place.member) in self._allowed:
             copy = Copy(note.commit, Level.HELD, note.bytes)
             self._keeper.tell(CopyLanded(note.place.partner, note.place.member, copy))
 
     def _damaged(self, connection: Connection, note: carrying.CopyDamagedNote, descriptors: list[int]) -> None:
-        _check(connection)
         self._keeper.tell(CopiesGone(note.place.partner, note.place.member, note.text, damaged=True))
         for place in self._places(note.place.partner, note.place.member):
             if place != note.place:  # An older commit, and better than none.
@@ -325,7 +324,6 @@ class Carriage:
             self._keeper.tell(CopyLanded(place.partner, place.member, copy))
 
     def _commit_carried(self, connection: Connection, note: carrying.CommitCarriedNote, descriptors: list[int]) -> None:
-        _check(connection)
         if (note.partner, note.member) in self._carried:
             del self._carried[note.partner, note.member]
             ward = self._keeper.ward(note.member)
@@ -336,7 +334,6 @@ class Carriage:
     def _commit_not_carried(
         self, connection: Connection, note: carrying.CommitNotCarriedNote, descriptors: list[int]
     ) -> None:
-        _check(connection)
         if (note.partner, note.member) in self._carried:
             del self._carried[note.partner, note.member]
             self._keeper.tell(ReplicateFailed(note.member, note.partner, note.text, note.damaged))
@@ -344,24 +341,20 @@ class Carriage:
     def _commit_overtaken(
         self, connection: Connection, note: carrying.CommitOvertakenNote, descriptors: list[int]
     ) -> None:
-        _check(connection)
         order = self._carried.pop((note.partner, note.member), None)
         if order is not None:
             self.replicate(order)
 
     def _chunks_fetched(self, connection: Connection, note: carrying.ChunksFetchedNote, descriptors: list[int]) -> None:
-        _check(connection)
         if note.ticket in self._fetches:
             self._fetches.pop(note.ticket)[0](note.landed)
 
     def _fetch_failed(self, connection: Connection, note: carrying.FetchFailedNote, descriptors: list[int]) -> None:
-        _check(connection)
         if note.ticket in self._fetches:
             kind = getattr(errors, note.error, PartnerError)
             self._fetches.pop(note.ticket)[1](kind(note.text, hint=note.hint))
 
     def _bundle_arrived(self, connection: Connection, note: carrying.BundleArrivedNote, descriptors: list[int]) -> None:
-        _check(connection)
 
         def kept(differences: tuple[str, ...]) -> None:
             self._keeper.tell(BundleLanded(note.partner, note.member, note.digest))
@@ -375,7 +368,6 @@ class Carriage:
         self._keeper.loop.work(lambda: keep(note.partner, note.member, note.digest, note.data), kept, refused)
 
     def _bundle_carried(self, connection: Connection, note: carrying.BundleCarriedNote, descriptors: list[int]) -> None:
-        _check(connection)
         if (note.partner, note.member) in self._bundles:
             self._bundles.remove((note.partner, note.member))
             self._keeper.tell(BundleSent(note.member, note.partner, note.digest, note.differences))
@@ -383,7 +375,6 @@ class Carriage:
     def _bundle_not_carried(
         self, connection: Connection, note: carrying.BundleNotCarriedNote, descriptors: list[int]
     ) -> None:
-        _check(connection)
         if (note.partner, note.member) in self._bundles:
             self._bundles.remove((note.partner, note.member))
             self._keeper.tell(BundleFailed(note.member, note.partner, note.text))
@@ -401,7 +392,12 @@ class Carriage:
         os.close(self.held.pop(place).descriptor)
 
 
-def _check(connection: Connection) -> None:
+def _of_a_carrier(hear: Hear) -> Hear:
     """Raises `KeeperError` where somebody else speaks like a carrier."""
-    if connection.role != "carrier":
-        raise KeeperError("this connection is no carrier's")
+
+    def heard(connection: Connection, note: Any, descriptors: list[int]) -> None:
+        if connection.role != "carrier":
+            raise KeeperError("this connection is no carrier's")
+        hear(connection, note, descriptors)
+
+    return heard

@@ -35,6 +35,7 @@ __all__ = [
     "HeldPlace",
     "HoldCopySlot",
     "KnowPartner",
+    "OvertakeCommit",
     "ToCarrier",
 ]
 
