@@ -272,7 +272,7 @@ class Carriage:
             self._unsent.append((message, [os.dup(one) for one in descriptors]))
         self._want_carrier()
 
-    def _come(self, connection: Connection, note: carrying.CarrierNote, descriptors: list[int]) -> None:
+    def _come(self, connection: Connection, note: carrying.CarrierNote, _: list[int]) -> None:
         """The carrier is here: say what it must know, hand over what it lacks, and give it what waits."""
         self._carrier, self.port = connection, note.port
         handed_over, self._handed_over = self._handed_over, []
@@ -305,12 +305,12 @@ class Carriage:
             return
         self.held[note.place] = HeldSlot(descriptors[0])
 
-    def _landed(self, connection: Connection, note: carrying.CopyLandedNote, descriptors: list[int]) -> None:
+    def _landed(self, connection: Connection, note: carrying.CopyLandedNote, _: list[int]) -> None:
         if (note.place.partner, note.place.member) in self._allowed:
             copy = Copy(note.commit, Level.HELD, note.bytes)
             self._keeper.tell(CopyLanded(note.place.partner, note.place.member, copy))
 
-    def _damaged(self, connection: Connection, note: carrying.CopyDamagedNote, descriptors: list[int]) -> None:
+    def _damaged(self, connection: Connection, note: carrying.CopyDamagedNote, _: list[int]) -> None:
         self._keeper.tell(CopiesGone(note.place.partner, note.place.member, note.text, damaged=True))
         for place in self._places(note.place.partner, note.place.member):
             if place != note.place:  # An older commit, and better than none.
@@ -323,7 +323,7 @@ class Carriage:
             copy = Copy(header.commit, Level.HELD, header.image_bytes)
             self._keeper.tell(CopyLanded(place.partner, place.member, copy))
 
-    def _commit_carried(self, connection: Connection, note: carrying.CommitCarriedNote, descriptors: list[int]) -> None:
+    def _commit_carried(self, connection: Connection, note: carrying.CommitCarriedNote, _: list[int]) -> None:
         if (note.partner, note.member) in self._carried:
             del self._carried[note.partner, note.member]
             ward = self._keeper.ward(note.member)
@@ -331,30 +331,26 @@ class Carriage:
                 ward.say_held(note.commit.step)
             self._keeper.tell(CommitHeld(note.member, note.partner, note.commit, note.sent))
 
-    def _commit_not_carried(
-        self, connection: Connection, note: carrying.CommitNotCarriedNote, descriptors: list[int]
-    ) -> None:
+    def _commit_not_carried(self, connection: Connection, note: carrying.CommitNotCarriedNote, _: list[int]) -> None:
         if (note.partner, note.member) in self._carried:
             del self._carried[note.partner, note.member]
             self._keeper.tell(ReplicateFailed(note.member, note.partner, note.text, note.damaged))
 
-    def _commit_overtaken(
-        self, connection: Connection, note: carrying.CommitOvertakenNote, descriptors: list[int]
-    ) -> None:
+    def _commit_overtaken(self, connection: Connection, note: carrying.CommitOvertakenNote, _: list[int]) -> None:
         order = self._carried.pop((note.partner, note.member), None)
         if order is not None:
             self.replicate(order)
 
-    def _chunks_fetched(self, connection: Connection, note: carrying.ChunksFetchedNote, descriptors: list[int]) -> None:
+    def _chunks_fetched(self, connection: Connection, note: carrying.ChunksFetchedNote, _: list[int]) -> None:
         if note.ticket in self._fetches:
             self._fetches.pop(note.ticket)[0](note.landed)
 
-    def _fetch_failed(self, connection: Connection, note: carrying.FetchFailedNote, descriptors: list[int]) -> None:
+    def _fetch_failed(self, connection: Connection, note: carrying.FetchFailedNote, _: list[int]) -> None:
         if note.ticket in self._fetches:
             kind = getattr(errors, note.error, PartnerError)
             self._fetches.pop(note.ticket)[1](kind(note.text, hint=note.hint))
 
-    def _bundle_arrived(self, connection: Connection, note: carrying.BundleArrivedNote, descriptors: list[int]) -> None:
+    def _bundle_arrived(self, connection: Connection, note: carrying.BundleArrivedNote, _: list[int]) -> None:
 
         def kept(differences: tuple[str, ...]) -> None:
             self._keeper.tell(BundleLanded(note.partner, note.member, note.digest))
@@ -367,14 +363,12 @@ class Carriage:
         keep = self._keep_bundle
         self._keeper.loop.work(lambda: keep(note.partner, note.member, note.digest, note.data), kept, refused)
 
-    def _bundle_carried(self, connection: Connection, note: carrying.BundleCarriedNote, descriptors: list[int]) -> None:
+    def _bundle_carried(self, connection: Connection, note: carrying.BundleCarriedNote, _: list[int]) -> None:
         if (note.partner, note.member) in self._bundles:
             self._bundles.remove((note.partner, note.member))
             self._keeper.tell(BundleSent(note.member, note.partner, note.digest, note.differences))
 
-    def _bundle_not_carried(
-        self, connection: Connection, note: carrying.BundleNotCarriedNote, descriptors: list[int]
-    ) -> None:
+    def _bundle_not_carried(self, connection: Connection, note: carrying.BundleNotCarriedNote, _: list[int]) -> None:
         if (note.partner, note.member) in self._bundles:
             self._bundles.remove((note.partner, note.member))
             self._keeper.tell(BundleFailed(note.member, note.partner, note.text))
