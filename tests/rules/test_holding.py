@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from goldthread.names import CommitId, Epoch, Instant, KeeperId, MemberName, Span, Step, milliseconds
-from goldthread.policy import Policy
+from goldthread.policy import Budget, Policy
 from goldthread.report import Guard, Phase
-from goldthread.rules import bond_events, bond_orders
+from goldthread.rules import bond_events, bond_orders, events
 from goldthread.rules.machine import Machine
 from goldthread.rules.member import Member, new_record
 from goldthread.terms import Terms
@@ -34,12 +34,14 @@ class Keeper:
             self.machine.handle(bond_events.BondTied(partner, name, Terms(), Terms()), self.now)
             self.machine.handle(bond_events.LinkUp(partner, name), self.now)
 
-    def hear(self, partner: KeeperId, version: int, *owned: OwnedFact) -> list[str]:
-        """Hear what a partner owns; why that is refused, as it is told."""
+    def hear(self, partner: KeeperId, version: int, *owned: OwnedFact, listener: KeeperId | None = None) -> list[str]:
+        """Hear what a partner owns; why that is refused, as it is told, or as another partner is told."""
         self.now = Instant(self.now + milliseconds(100))
         facts = Facts(version, Terms(), "", "", 1 << 30, owned, (), ())
         orders = self.machine.handle(bond_events.BeatHeard(partner, version, facts), self.now)
-        beats = [one for one in orders if isinstance(one, bond_orders.SendBeat) and one.partner == partner]
+        beats = [
+            one for one in orders if isinstance(one, bond_orders.SendBeat) and one.partner == (listener or partner)
+        ]
         return [fact.refused for one in beats if one.facts is not None for fact in one.facts.held if fact.refused]
 
 
@@ -60,6 +62,17 @@ def test_a_life_is_held_where_a_newer_one_was_only_waited_for() -> None:
     kakashi = Keeper()
     kakashi.hear(SAKURA, 1, msgspec.structs.replace(ENDED, begun=False))
     assert kakashi.hear(IRUKA, 1, RUNNING) == []
+
+
+def test_who_hears_of_a_newer_life_says_so_to_the_owner_of_an_older_one() -> None:
+    """Also where the newer one is heard of after the older one, which may wait for a promise."""
+    kakashi = Keeper()
+    kakashi.machine.handle(events.RunAsked(1, WALK, Budget(0)), kakashi.now)
+    older, newer = (
+        msgspec.structs.replace(RUNNING, origin=KAKASHI, epoch=Epoch(epoch), hold=False) for epoch in (2, 3)
+    )
+    assert kakashi.hear(IRUKA, 1, older) == []
+    assert kakashi.hear(SAKURA, 1, newer, listener=IRUKA) == ["a newer life of walk than 2 has begun elsewhere"]
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from goldthread.names import CommitId, Step
+from goldthread.names import CommitId, MemberName, Step
 from goldthread.report import Guard, OwnerState, Phase
+from goldthread.rules.holding import newer_life
 from goldthread.rules.member import Member
 from goldthread.rules.orders import MemberRecord
 from goldthread.rules.partner import Partner
@@ -122,19 +123,24 @@ def _yielded(bonds: Bonds, partner: Partner) -> tuple[YieldedFact, ...]:
 
 
 def _held(bonds: Bonds, partner: Partner) -> tuple[HeldFact, ...]:
-    found = []
+    found, refused = [], _refused(bonds, partner)
     for (owner, name), held in sorted(bonds.helds.items()):
         if owner == partner.id:
-            record = held.record
-            refused = partner.refused.get(name, "")
-            found.append(HeldFact(name, record.origin, record.epoch, record.commit, record.bundle, refused))
-    known = {fact.member for fact in found}
-    for name, reason in sorted(partner.refused.items()):
-        if name not in known:
-            fact = partner.owns(name)
-            if fact is not None:
-                own = bonds.members.get(name)
-                is_ours = own is not None and own.record.origin == fact.origin
-                epoch = max(fact.epoch, own.record.epoch) if is_ours and own is not None else fact.epoch
-                found.append(HeldFact(name, fact.origin, epoch, None, "", reason))
+            record, reason = held.record, refused.pop(name, "")
+            found.append(HeldFact(name, record.origin, record.epoch, record.commit, record.bundle, reason))
+    for name, reason in sorted(refused.items()):
+        fact = partner.owns(name)
+        if fact is not None:
+            own = bonds.members.get(name)
+            is_ours = own is not None and own.record.origin == fact.origin
+            epoch = max(fact.epoch, own.record.epoch) if is_ours and own is not None else fact.epoch
+            found.append(HeldFact(name, fact.origin, epoch, None, "", reason))
     return tuple(found)
+
+
+def _refused(bonds: Bonds, partner: Partner) -> dict[MemberName, str]:
+    """Why its members are not held here. That a newer life has begun elsewhere may be known only after the partner
+    told of its own, which may wait for a promise that is not given: so that is asked anew each time."""
+    owned = () if partner.facts is None else partner.facts.owned
+    newer = {fact.member: newer_life(bonds.members.get(fact.member), fact) for fact in owned}
+    return {name: reason for name, reason in newer.items() if reason} | partner.refused

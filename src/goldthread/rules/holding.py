@@ -25,7 +25,7 @@ from goldthread.wire.bonds import OwnedFact, YieldedFact
 if TYPE_CHECKING:
     from goldthread.rules.bonds import Bonds
 
-__all__ = ["consider", "drop", "hear", "hear_yielded", "lose_copy", "on_gone", "on_landed", "promised"]
+__all__ = ["consider", "drop", "hear", "hear_yielded", "lose_copy", "newer_life", "on_gone", "on_landed", "promised"]
 
 _GRAIN: Final = 64 << 10
 """A copy takes memory in steps of so many bytes."""
@@ -45,7 +45,7 @@ def hear(bonds: Bonds, partner: Partner, fact: OwnedFact) -> None:
     if held is not None and held.record.origin == fact.origin and fact.epoch >= held.record.epoch:
         _learn(bonds, held, fact)  # Refused or not: what the owner said last of its guard binds.
     if reason:
-        if fact.hold or _knows_newer(own, fact):  # Its owner may wait for a promise that is not given.
+        if fact.hold:
             partner.refused[fact.member] = reason
         return
     if own is not None and own.record.phase not in _ELSEWHERE:
@@ -89,8 +89,8 @@ def _why_not(bonds: Bonds, partner: Partner, fact: OwnedFact) -> str:
         return f"another member named {fact.member} lives on {bonds.name}: rename one of the two"
     if own is not None and own.record.phase not in _ELSEWHERE and not _yields(bonds, own, partner, fact):
         return f"life {own.record.begun} of {fact.member} is {bonds.name}'s"
-    if _knows_newer(own, fact):
-        return f"a newer life of {fact.member} than {fact.epoch} has begun elsewhere"
+    if newer := newer_life(own, fact):
+        return newer
     for (holder_for, name), other in bonds.helds.items():
         if name != fact.member or holder_for == partner.id:
             continue
@@ -98,8 +98,7 @@ def _why_not(bonds: Bonds, partner: Partner, fact: OwnedFact) -> str:
             return f"another member named {fact.member} is held here for {bonds.name_of(holder_for)}"
         if other.record.epoch >= fact.epoch:
             return f"life {other.record.epoch} of {fact.member} is {bonds.name_of(holder_for)}'s, by what is known here"
-    newer = _newer_elsewhere(bonds, partner, fact)
-    if newer:
+    if newer := _newer_elsewhere(bonds, partner, fact):
         return newer
     most = _bytes_most(bonds, partner, bonds.helds.get((partner.id, fact.member)), fact.member)
     if fact.hold and fact.bytes > most:
@@ -122,11 +121,13 @@ def _yields(bonds: Bonds, own: Member, partner: Partner, fact: OwnedFact) -> boo
     return record.origin == bonds.me or (record.origin != partner.id and bonds.me > partner.id)
 
 
-def _knows_newer(own: Member | None, fact: OwnedFact) -> bool:
-    """Whether a member that went away from here lives on, by what is known, in a newer life than the fact tells."""
+def newer_life(own: Member | None, fact: OwnedFact) -> str:
+    """That a member which went away from here lives on, by what is known, in a newer life than the fact tells; empty
+    where it does not."""
     if own is None or own.record.phase is not Phase.AWAY or own.record.origin != fact.origin:
-        return False
-    return own.record.epoch > fact.epoch
+        return ""
+    is_newer = own.record.epoch > fact.epoch
+    return f"a newer life of {fact.member} than {fact.epoch} has begun elsewhere" if is_newer else ""
 
 
 def _newer_elsewhere(bonds: Bonds, partner: Partner, fact: OwnedFact) -> str:
@@ -344,6 +345,6 @@ def promised(bonds: Bonds, partner: Partner) -> tuple[Any, ...]:
         is_own = own is not None and own.record.phase not in _ELSEWHERE and own.record.begun >= fact.epoch
         held = bonds.helds.get((partner.id, fact.member))
         is_claimed = held is not None and held.record.state is HolderState.CLAIMING
-        if not is_own and not is_claimed and not _knows_newer(own, fact):
+        if not is_own and not is_claimed and not newer_life(own, fact):
             names.append(fact.member)
     return tuple(names)
