@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from goldthread.names import CommitId, Epoch, KeeperId, MemberName, seconds
 from goldthread.report import HolderState, Phase
 from goldthread.rules import orders
-from goldthread.rules.bond_orders import HeldRecord, SwapLease
+from goldthread.rules.bond_orders import AdoptCopies, HeldRecord, SwapLease
 from goldthread.sim.checker import Checker
 from goldthread.sim.things import File, Program, Slot, Store, Work, newest_whole
 
@@ -250,6 +250,10 @@ class NeverBack(Checker):
         self._lines.pop(place.work, None)
 
     def before_order(self, host: Host, order: Any) -> None:
+        """What a host adopts it holds no more: it runs it, and what is held there later is of a newer life, which may
+        have gone on from any older commit."""
+        if isinstance(order, AdoptCopies):
+            self._held.pop((host, order.partner, order.member), None)
         if not isinstance(order, orders.Persist):
             return
         record = order.record
