@@ -264,6 +264,12 @@ def wait_when_held(place: Place, former: KeeperId) -> None:
     host.after(milliseconds(300), host.go_down)
 
 
+def decide_and_reboot(place: Place) -> None:
+    """A person went by word alone once, which excuses nothing of what is held for this host."""
+    place.work.decided = True
+    faults.reboot(place)
+
+
 PLANTED: list[tuple[type[Checker], Any, str, Any, faults.Fault, int]] = [
     (Whole, Choice, "take_check", believe_it_is_whole, faults.flip_newest_slot, 1),
     (Whole, Choice, "take_check", believe_it_is_whole, flip_held_and_lose_host, 2),
@@ -277,6 +283,7 @@ PLANTED: list[tuple[type[Checker], Any, str, Any, faults.Fault, int]] = [
     (OneWriter, holding, "_why_not", hold_whatever_is_offered, bond_faults.cut_one_way, 3),
     (OneFault, owning, "on_hold_asked", hold_it_at_once, bond_faults.wait_until_held, 2),
     (OneFault, elsewhere, "look", look_nowhere, faults.reboot, 2),
+    (OneFault, elsewhere, "look", look_nowhere, decide_and_reboot, 2),
     (OneFault, Member, "is_copy_sure", property(lambda self: True), wait_at_a_new_holder, 3),
     (BoundedPrice, Fence, "until", forget_the_lease, bond_faults.cut, 2),
     (BoundedPrice, Bonds, "choose_holder", find_nobody_else, bond_faults.lose_host_for_good, 3),

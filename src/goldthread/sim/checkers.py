@@ -211,7 +211,9 @@ class OneFault(Checker):
 
     def on_restore(self, place: Place, program: Program, admit: orders.Admit, store: Store | None) -> None:
         """What a holder that can be asked has whole is not passed over. Whoever takes a member over without a lease
-        store, or is named by the lease, need not ask; but what was waited for has come to it, or nobody was told so."""
+        store, or is named by the lease, need not ask; but what was waited for has come to it, or nobody was told so.
+        Where a person went by word alone, another life may have gone on elsewhere, which this host need not know: then
+        only who holds it for this host can be asked."""
         before, self._owners[place.work] = self._owners.get(place.work, place.host), place.host
         chosen = None if admit.copy is None else admit.copy.commit
         floor = place.host.journal.members[place.name].floor
@@ -227,8 +229,9 @@ class OneFault(Checker):
                 continue
             if not self.world.network.is_well(place.host, host, _SETTLED):
                 continue
-            for berth in host.carrier.berths.values():
-                held = newest_whole(berth.slots) if berth.work is place.work else None
+            for (owner, _), berth in host.carrier.berths.items():
+                is_asked = berth.work is place.work and (owner == place.host.me or not place.work.decided)
+                held = newest_whole(berth.slots) if is_asked else None
                 if held is not None and held.epoch >= floor and (chosen is None or held > chosen):
                     raise self.broken(f"{place.name} goes on from {chosen}, and {host.name} holds {held}{told}")
 
