@@ -264,6 +264,12 @@ def wait_when_held(place: Place, former: KeeperId) -> None:
     host.after(milliseconds(300), host.go_down)
 
 
+def poison_and_kill(place: Place) -> None:
+    """That its state is bad excuses a life that is about to begin, and none that never does."""
+    faults.poison(place)
+    faults.kill_again_and_again(place)
+
+
 def decide_and_reboot(place: Place) -> None:
     """A person went by word alone once, which excuses nothing of what is held for this host."""
     place.work.decided = True
@@ -295,6 +301,7 @@ PLANTED: list[tuple[type[Checker], Any, str, Any, faults.Fault, int]] = [
     (Calm, holding, "_calm", take_at_the_first_doubt, bond_faults.wait_until_held, 2),
     (Calm, deaths, "is_written_wrong", lambda wound, ending: False, faults.kill_keeper, 1),
     (Heals, patience, "_come_due", never_come_due, faults.kill_again_and_again, 1),
+    (Heals, patience, "_come_due", never_come_due, poison_and_kill, 1),
     (Heals, holding, "consider", let_it_lie, bond_faults.lose_host_for_good, 2),
 ]  # fmt: skip
 

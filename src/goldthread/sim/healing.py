@@ -190,10 +190,13 @@ class Heals(Checker):
 
     def __init__(self) -> None:
         self._deaths: dict[Work, int] = {}
+        self._died: dict[Work, Instant] = {}
+        """When a life of it died last."""
         self._lost: set[MemberName] = set()
 
     def after_death(self, place: Place, program: Program, ending: Ending) -> None:
         self._deaths[place.work] = self._deaths.get(place.work, 0) + 1
+        self._died[place.work] = self.world.now
 
     def before_order(self, host: Host, order: Any) -> None:
         if isinstance(order, orders.Refuse) and order.error == "NothingToRestore":
@@ -274,5 +277,11 @@ class Heals(Checker):
         elif phase is Phase.STUCK and not view.supervised:
             if not any(program.hung for program in place.programs):
                 raise self.broken(f"{place.name} is stuck, and its program is well: {reason}")
-        elif phase is not Phase.ENDED:
+        elif phase is not Phase.ENDED and not (phase is Phase.WAITING and self._is_on_its_way_to_limbo(place)):
             raise self.broken(f"{place.name} is still {phase.value}: {reason}")
+
+    def _is_on_its_way_to_limbo(self, place: Place) -> bool:
+        """Whether its state is bad, and it has just died of that: a budget is spent here, and then one at its holder,
+        so that limbo may come after the time to heal. One that was not started when its delay was over is not."""
+        died, delay = self._died.get(place.work), self.world.policy.restart_delay_most + self.world.policy.tick
+        return place.work.poison is not None and died is not None and self.world.now - died <= delay
