@@ -473,6 +473,8 @@ def test_the_newest_commits_of_older_lives_stay_until_two_are_sealed() -> None:
     talk.first_life(3)
     talk.end(1)
     talk.next_life(2, copy_of(1, 3), copy_of(1, 2), copy_of(1, 1))
+    assert talk.got(orders.FreeSlots) == []  # The copy may be damaged by the time that the program reads it.
+    talk.tell(events.LifeRestored(WALK, Epoch(2)))
     assert (commit(1, 3), commit(1, 2), commit(1, 1)) == talk.one(orders.FreeSlots).keep
     talk.seal(2, 1)
     assert talk.got(orders.FreeSlots) == []

@@ -123,8 +123,8 @@ def _admit(member: Member, choice: Choice, ticket: int, pid: int) -> None:
         _tell_previous(member, choice)
     until = member.fence.told_until = member.fence.until(member.record)
     member.out.append(orders.Admit(ticket, name, epoch, copy, reason, member.previous, until))
-    if copy is not None:
-        member.out.append(orders.FreeSlots(name, epoch, slots_to_keep(choice.copies, copy.commit)))
+    # The copy was whole when it was checked. Should the program find that it is not any more, the others are needed.
+    member.kept = None if copy is None else slots_to_keep(choice.copies, copy.commit)
 
 
 def _tell_previous(member: Member, choice: Choice) -> None:

@@ -178,6 +178,8 @@ class Member:
         self.proved: CommitId | None = None
         """The deposit that was read again and found whole."""
         self.freed = True
+        self.kept: tuple[CommitId, ...] | None = None
+        """What stays in memory of earlier lives once the present one is restored."""
         self.rollbacks: list[tuple[int, Step]] = []
         self.forget: int | None = None
         self.forgotten = False

@@ -16,6 +16,9 @@ __all__ = ["have_joined", "judge", "kill_stuck", "on_beat", "on_left", "on_resto
 def on_restored(member: Member, event: events.LifeRestored) -> None:
     if event.epoch == member.record.epoch and member.is_alive:
         member.persist_life("restored")
+        if member.kept is not None:
+            member.out.append(orders.FreeSlots(member.record.name, event.epoch, member.kept))
+            member.kept = None
 
 
 def on_beat(member: Member, event: events.ProgramBeat) -> None:
