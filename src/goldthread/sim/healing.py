@@ -6,9 +6,9 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from goldthread.names import CommitId, Epoch, Instant, KeeperId, MemberName, seconds
-from goldthread.report import AlarmLevel, Ending, EndingKind, Guard, OwnerState, Phase
+from goldthread.report import AlarmLevel, Ending, EndingKind, Guard, HolderState, OwnerState, Phase
 from goldthread.rules import orders
-from goldthread.rules.bond_orders import AdoptCopies, BondRecord
+from goldthread.rules.bond_orders import AdoptCopies, BondRecord, HeldRecord, SwapLease
 from goldthread.rules.member import MemberView
 from goldthread.sim.checker import Checker
 from goldthread.sim.things import Program, Work, misspelt
@@ -55,6 +55,8 @@ class Calm(Checker):
     def __init__(self) -> None:
         self._misspelt: dict[tuple[Host, MemberName], set[Epoch]] = {}
         """The lives in a row, since its user ran it, that ended of how the program is written."""
+        self._claims: set[tuple[Host, KeeperId, MemberName]] = set()
+        """Who claimed a lease with a cause, from whom, and has not heard yet how that went."""
         self._told: dict[tuple[Host, KeeperId], deque[Instant]] = {}
         """When something new was said lately, by whom and to whom."""
 
@@ -65,12 +67,16 @@ class Calm(Checker):
             raise self.broken(f"{order.member} is started again, and it can only end: {misspelt().text}")
         if isinstance(order, orders.SignalProgram) and order.signal == _KILL:
             self._look_at_kill(host, order)
+        elif isinstance(order, SwapLease):
+            self._note_claim(host, order.member)
         elif isinstance(order, AdoptCopies):
             self._look_at_takeover(host, order)
 
     def _look_at_record(self, host: Host, record: Any) -> None:
         if isinstance(record, BondRecord):
             self._look_at_news(host, record)
+        elif isinstance(record, HeldRecord) and record.state is not HolderState.CLAIMING:
+            self._claims.discard((host, record.partner, record.member))
         elif isinstance(record, orders.MemberRecord) and not record.deaths:
             self._misspelt.pop((host, record.name), None)
         elif isinstance(record, orders.LifeRecord) and record.ending == misspelt():
@@ -97,19 +103,31 @@ class Calm(Checker):
             if not any(epoch >= newer for epoch in _epochs_elsewhere(place)):
                 raise self.broken(f"life {order.epoch} of {place.name} is killed, and it is well: {record.reason}")
 
+    def _note_claim(self, host: Host, member: MemberName) -> None:
+        for (partner, name), record in host.journal.helds.items():
+            if name == member and record.state is HolderState.CLAIMING and self._has_cause(host, partner, record):
+                self._claims.add((host, partner, member))
+
     def _look_at_takeover(self, host: Host, order: AdoptCopies) -> None:
-        """The owner's host or what lies between was in trouble, or the owner or a person wants it."""
-        world, owner = self.world, self.world.hosts[order.partner]
+        """There is a cause, or there was one when the lease was claimed: that it is won may be heard much later."""
+        claim = (host, order.partner, order.member)
         record = host.journal.helds.get((order.partner, order.member))
-        owned = owner.journal.members.get(order.member)
-        if record is None or record.given_up or record.wanted or (owned is not None and owned.given_up):
-            return
-        if owner.places[order.member].work.decided:
-            return  # A person said there that nobody else runs it: nothing vouches for it since.
+        if record is not None and claim not in self._claims and not self._has_cause(host, order.partner, record):
+            name = self.world.hosts[order.partner].name
+            raise self.broken(f"{host.name} takes {order.member} over, and {name} is well: {record.reason}")
+        self._claims.discard(claim)
+
+    def _has_cause(self, host: Host, partner: KeeperId, record: HeldRecord) -> bool:
+        """The owner's host or what lies between was in trouble, or the owner or a person wants it."""
+        world, owner = self.world, self.world.hosts[partner]
+        owned = owner.journal.members.get(record.member)
+        if record.given_up or record.wanted or (owned is not None and owned.given_up):
+            return True
+        if owner.places[record.member].work.decided:
+            return True  # A person said there that nobody else runs it: nothing vouches for it since.
         hears = world.network.is_well(host, owner, _SETTLED)
         is_leased = record.guard is Guard.LEASE and world.registers.is_well(owner, _SETTLED)
-        if host.is_well(_SETTLED) and owner.is_well(_SETTLED) and (hears or is_leased):
-            raise self.broken(f"{host.name} takes {order.member} over, and {owner.name} is well: {record.reason}")
+        return not (host.is_well(_SETTLED) and owner.is_well(_SETTLED) and (hears or is_leased))
 
 
 class BoundedPrice(Checker):
