@@ -338,6 +338,9 @@ class Host:
         return tuple(forgotten_bond(partner, name, self.world.now) for partner, name in names.items())
 
     def _return_shim(self, place: Place, shim: Shim) -> None:
+        if self.is_paused:  # It takes the pulse and hears of the life in one, when it goes on.
+            self.backlog.append((self._return_shim, place, shim))
+            return
         if place.shim is not shim:
             return
         self._hand_over(place, shim.slots)
@@ -348,6 +351,9 @@ class Host:
             self.give(events.LifeEnded(place.name, shim.started, shim.ended))
 
     def _return_program(self, place: Place, program: Program) -> None:
+        if self.is_paused:
+            self.backlog.append((self._return_program, place, program))
+            return
         if not program.alive:
             return
         self._hand_over(place, program.slots)
