@@ -133,8 +133,20 @@ def test_files_that_the_command_line_names_travel(work: Path) -> None:
 
 
 def test_a_package_that_is_run_by_its_name_travels(work: Path) -> None:
-    assert names(gather(WALK, command(work, "-m", "parts.feet")).bundle) == ["parts/feet.py"]
+    """With what lies beside it, since Python looks there too."""
+    assert names(gather(WALK, command(work, "-m", "parts.feet")).bundle) == ["legs.py", "parts/feet.py", "walk.py"]
     assert names(gather(WALK, command(work, "-m", "legs")).bundle) == ["legs.py", "walk.py"]
+
+
+def test_packages_beside_the_script_travel(work: Path) -> None:
+    """What `import` finds: no folder that is none, and nothing that Python wrote there itself."""
+    for path in ("model/__init__.py", "model/deep/net.py", "model/__pycache__/net.py", "model/notes.txt"):
+        (work / path).parent.mkdir(parents=True, exist_ok=True)
+        (work / path).write_text("")
+    model = ["model/__init__.py", "model/deep/net.py"]
+    assert names(gather(WALK, command(work, "walk.py")).bundle) == ["legs.py", *model, "walk.py"]
+    by_name = gather(WALK, command(work, "-m", "parts.feet")).bundle
+    assert names(by_name) == ["legs.py", *model, "parts/feet.py", "walk.py"]
 
 
 @needs_git

@@ -1,8 +1,8 @@
 """Which of a program's own small files travel with it, and reading them.
 
 Of the working directory: what the user names in `GOLDTHREAD_BUNDLE`; else what git tracks there; else the modules
-beside the script. The files that the command line names go in any case. A script that lies elsewhere brings its own
-folder, by the same rules. Data is not a program's own: what is too large is left out, and said.
+and packages beside the script. The files that the command line names go in any case. A script that lies elsewhere
+brings its own folder, by the same rules. Data is not a program's own: what is too large is left out, and said.
 """
 
 from __future__ import annotations
@@ -104,8 +104,8 @@ def _chosen(folder: Path, named: Sequence[Path], command: Command, wanted: str) 
     known = _laid_out(folder) or _tracked(folder)
     if known:
         return known
-    beside = [path for own in named if own.suffix == ".py" for path in own.parent.glob("*.py")]
-    return sorted([*beside, *_package(folder, command)])
+    beside = [path for own in named if own.suffix == ".py" for path in _importable(own.parent)]
+    return sorted([*beside, *_run_by_name(folder, command)])
 
 
 def _matching(folder: Path, part: str) -> Iterator[Path]:
@@ -152,12 +152,23 @@ def _without_git(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if not name.startswith("GIT_")}
 
 
-def _package(folder: Path, command: Command) -> Iterator[Path]:
-    """The modules of what `python -m` runs, where it lies in the folder."""
+def _importable(folder: Path) -> Iterator[Path]:
+    """What a program that Python runs here imports by name: the modules of the folder, and those of its packages."""
+    yield from folder.glob("*.py")
+    for marker in folder.glob("*/__init__.py"):
+        yield from _modules(marker.parent)
+
+
+def _modules(package: Path) -> Iterator[Path]:
+    return (path for path in package.rglob("*.py") if _NOT_OWN.isdisjoint(path.relative_to(package).parts))
+
+
+def _run_by_name(folder: Path, command: Command) -> Iterator[Path]:
+    """What `python -m` runs, where it lies in the folder, and what it may import from there."""
     if "-m" not in command.argv[:-1]:
         return
     package = folder / command.argv[command.argv.index("-m") + 1].partition(".")[0]
     if package.is_dir():
-        yield from package.rglob("*.py")
-    elif package.with_suffix(".py").is_file():
-        yield from folder.glob("*.py")
+        yield from _modules(package)
+    if package.is_dir() or package.with_suffix(".py").is_file():
+        yield from _importable(folder)
