@@ -157,6 +157,8 @@ def test_notes_stand_with_the_life_in_which_they_were_made() -> None:
     )
     assert notes_of(lives[0], lives, [early, mended, late]) == [early, mended]
     assert notes_of(lives[1], lives, [early, mended, late]) == [late]
+    away = life(epoch=Epoch(4), began=0.0, ending=None)
+    assert notes_of(away, [*lives, away], [early, mended, late]) == []
     first, second = note_lines([early, mended])
     assert first.startswith("  noted   ") and first.endswith(" kakashi is to hold walk")
     assert second.startswith("          ") and second.endswith(" 3 of 8 chunks came from kakashi")

@@ -121,7 +121,12 @@ def tell_life(life: LifeReport) -> list[str]:
 
 
 def notes_of(life: LifeReport, lives: Sequence[LifeReport], notes: Sequence[AlarmReport]) -> list[AlarmReport]:
-    """What was noted from the beginning of a life to that of the next; with the first life also what came before."""
+    """What was noted from the beginning of a life to that of the next; with the first life also what came before.
+
+    A life that another host ran, of which nobody here knows when it began, has none: they stand with the one before.
+    """
+    if not life.began and life.epoch > lives[0].epoch:
+        return []
     since = life.began if life.epoch > lives[0].epoch else 0.0
     until = min((other.began for other in lives if other.epoch > life.epoch and other.began), default=math.inf)
     return [note for note in notes if since <= note.at < until]
