@@ -207,3 +207,10 @@ def test_what_is_kept_of_an_end_is_bounded() -> None:
     ending = classify(1, RaisedNote("ValueError", "9 " * 100_000, "f" * 100_000, "p"))
     assert len(ending.text) <= 500
     assert len(ending.detail) <= 20_000
+
+
+def test_what_goldthread_told_the_user_explains_no_death() -> None:
+    """It is among the last that was written, where the program itself wrote nothing."""
+    words = "goldthread: life 2 of walk goes on from step 3 of life 1 (sealed)\n"
+    assert classify(-9, last_words=words).detail == ""
+    assert classify(3, last_words=f"no such file\n{words}").detail == "no such file\n"

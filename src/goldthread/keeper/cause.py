@@ -33,6 +33,8 @@ _SYNTAX: Final = re.compile(
 )
 """What Python says of a program that it cannot read: there are no frames yet."""
 _ERROR: Final = re.compile(r"^(?P<error>[A-Za-z_][\w.]*)(?:: (?P<message>.*))?$")
+_OWN_WORDS: Final = re.compile(r"^goldthread: .*\n?", re.MULTILINE)
+"""What `join` and `restore` tell the user explains no death."""
 _FATAL: Final = "Fatal Python error:"
 
 
@@ -55,6 +57,7 @@ def classify(
     last_words: str = "",
 ) -> Ending:
     """The end of a life. `status` is as `waitstatus_to_exitcode` gives it, None where nobody saw it."""
+    last_words = _OWN_WORDS.sub("", last_words)
     if status == 0:
         return Ending(EndingKind.FINISHED, "finished", status=0)
     if raised is None and status == 1:
