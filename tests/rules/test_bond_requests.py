@@ -7,11 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 from pair import IRUKA, KAKASHI, WALK, Host, Pair
+from trio import HOLD, Owner
 
-from goldthread.names import CommitId, Epoch, KeeperId, MemberName, Step
+from goldthread.names import CommitId, Epoch, KeeperId, Level, MemberName, Step
 from goldthread.policy import Budget
 from goldthread.report import Phase
 from goldthread.rules import bond_events, events, orders
+from goldthread.rules.events import Copy
 from goldthread.terms import Consent, Terms, WithoutLeaseStore
 
 NOBODY = KeeperId("n" * 32)
@@ -196,6 +198,27 @@ def test_terms_that_are_too_small_for_a_state_are_said_when_the_bond_is_tied() -
     pair.kakashi.tell(bond_events.TermsAsked(8, IRUKA, Terms()))
     pair.run(1)
     assert pair.iruka.view.held is not None and pair.iruka.view.held.step == 3
+
+
+def test_a_carrier_that_still_starts_is_waited_for_in_silence() -> None:
+    """It is in every first minute of a bond; what lasts is said once."""
+    owner = Owner(HOLD)
+    owner.is_carried = False
+    commit = CommitId(Epoch(1), Step(5), 5)
+    owner.tell(events.RunAsked(1, WALK, Budget(0)))
+    owner.run(0.5)
+    owner.copies = (Copy(commit, Level.SEALED, 1000),)
+    owner.tell(events.CommitSealed(WALK, commit, 1000))
+    owner.run(2)
+    assert not [text for text in owner.alarms if "no carrier" in text]
+    owner.run(20)
+    assert [text for text in owner.alarms if "no carrier" in text] == [
+        "a copy of walk could not be brought to its holder: no carrier"
+    ]
+    owner.is_carried = True
+    owner.run(3)
+    view = owner.machine.view(WALK)
+    assert view is not None and view.held == commit
 
 
 def test_an_end_that_the_partner_cannot_hear_is_said_to_be_one_sided() -> None:

@@ -58,6 +58,8 @@ class Owner:
         self.answers: list[Any] = []
         self.copies: tuple[Copy, ...] = ()
         self.running: Epoch | None = None
+        self.is_carried = True
+        """Whether copies come to where they are sent."""
         self.number = 0
         for partner in self.partners:
             self.tell(bond_events.BondTied(partner.me, partner.name, mine, Terms()))
@@ -115,6 +117,9 @@ class Owner:
                 self.carry(order, next(one for one in self.partners if one.me == order.partner))
             case bond_orders.Replicate():
                 partner = next(one for one in self.partners if one.me == order.partner)
+                if not self.is_carried:
+                    self.queue.append(bond_events.ReplicateFailed(WALK, partner.me, "no carrier"))
+                    return
                 partner.held = order.commit
                 self.queue.append(bond_events.CommitHeld(WALK, partner.me, order.commit))
             case orders.ListCopies():

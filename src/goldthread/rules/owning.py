@@ -37,6 +37,8 @@ __all__ = [
 ]
 
 _OVER: Final = frozenset({Phase.ENDED, Phase.ABSENT, Phase.AWAY})
+_DOUBLED_MOST: Final = 16
+"""By then the wait between two tries has long reached `hold_retry`."""
 
 
 def follow(bonds: Bonds, member: Member) -> None:
@@ -294,11 +296,12 @@ def on_replicate_failed(bonds: Bonds, member: Member, event: bond_events.Replica
 
 
 def take_failure(bonds: Bonds, member: Member, text: str) -> None:
-    """It is tried again: soon after the first failure, which a carrier that is still starting explains."""
+    """It is tried again: soon after the first failures, which a carrier that is still starting explains. They are
+    said when they last."""
     member.carry_failures += 1
-    pause = member.policy.hold_retry if member.carry_failures > 1 else 2 * member.policy.tick
+    pause = min(member.policy.hold_retry, member.policy.tick << min(member.carry_failures, _DOUBLED_MOST))
     member.retry_at = Instant(bonds.now + pause)
-    if member.carry_failures > 1 and text != member.carry_failure:
+    if pause == member.policy.hold_retry and text != member.carry_failure:
         member.alarm(AlarmLevel.NOTICE, text)
         member.carry_failure = text
 
