@@ -66,6 +66,9 @@ def test_a_member_that_could_not_be_run_here_is_said() -> None:
     assert price.text == (
         "run could go on here, no step lost; swim would be kept here, and what is needed to run it is not here"
     )
+    helds = [HeldStake(RUN, 0, bundled=False), HeldStake(SWIM, 2, bundled=False)]
+    price = estimate_price("kakashi", [], helds, 0, None)
+    assert price.text == "run and swim would be kept here, and what is needed to run them is not here"
 
 
 def test_a_copy_that_only_the_partner_has() -> None:

@@ -78,9 +78,10 @@ def _say_held(held: Sequence[HeldStake], lost: Sequence[MemberName]) -> str:
         cost = f"{_count(steps, 'step', 'steps')} lost" if steps else "no step lost"
         said.append(f"{_names([stake.member for stake in ready])} could go on here, {cost}")
     if waiting := [stake.member for stake in kept if not stake.bundled]:
-        said.append(f"{_names(waiting)} would be kept here, and what is needed to run it is not here")
+        it = _it(waiting)
+        said.append(f"{_names(waiting)} would be kept here, and what is needed to run {it} is not here")
     if lost:
-        said.append(f"{_names(lost)} would be lost with it: nothing of it is held here yet")
+        said.append(f"{_names(lost)} would be lost with it: nothing of {_it(lost)} is held here yet")
     return "; ".join(said)
 
 
@@ -94,6 +95,10 @@ def _names(members: Sequence[MemberName]) -> str:
     if len(members) > _NAMED_MOST:
         return f"{len(members)} members"
     return " and ".join(filter(None, (", ".join(members[:-1]), members[-1])))
+
+
+def _it(members: Sequence[MemberName]) -> str:
+    return "it" if len(members) == 1 else "them"
 
 
 def _count(number: int, one: str, many: str) -> str:
