@@ -48,6 +48,9 @@ def test_an_exit_with_a_status_is_told_as_that() -> None:
     """`sys.exit(3)` is an exception only to Python."""
     ending = classify(3, RaisedNote("SystemExit", "3", "frames", "train.py:7:main"))
     assert (ending.kind, ending.text, ending.detail) == (EndingKind.EXIT, "exit status 3", "frames")
+    said = classify(1, RaisedNote("SystemExit", "no such\nfile", "frames", "train.py:7:main"))
+    assert said.text == "exit status 1: no such file"
+    assert said.fingerprint == "exit status: 1"
 
 
 @pytest.mark.parametrize("status", [1, None], ids=["seen by a shim", "seen from outside"])

@@ -68,7 +68,7 @@ def classify(
     if status is not None and status < 0:
         return _signalled(-status, raised, last_words)
     if raised is not None and raised.error == "SystemExit" and status is not None:
-        return _exited(status, raised.frames)
+        return _exited(status, raised.frames, raised.message)
     if raised is not None:
         return _raised(raised, status)
     if status is None:
@@ -121,13 +121,15 @@ def _signalled(number: int, raised: RaisedNote | None, last_words: str) -> Endin
     )
 
 
-def _exited(status: int, last_words: str) -> Ending:
+def _exited(status: int, last_words: str, message: str = "") -> Ending:
+    """`message` is what `sys.exit` was called with: its status, or a sentence."""
     shell = ""
     if status > _SHELL_SIGNALS and _signal_name(status - _SHELL_SIGNALS) != _UNNAMED:
         shell = f" (a shell says so of {_signal_name(status - _SHELL_SIGNALS)})"
+    said = "" if not message or message.lstrip("-").isdecimal() else f": {_one_line(message)}"
     return Ending(
         EndingKind.EXIT,
-        f"exit status {status}{shell}",
+        f"exit status {status}{shell}{said}",
         detail=last_words[-_DETAIL_SIGNS_MOST:],
         status=status,
         fingerprint=f"{EndingKind.EXIT.value}: {status}",

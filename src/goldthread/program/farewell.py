@@ -19,6 +19,8 @@ from goldthread.wire.messages import RaisedNote
 __all__ = ["Farewell", "is_peaceful"]
 
 _FRAMES_SHOWN: Final = 5
+_BEHIND_SHOWN: Final = 5
+_SIGNS_MOST: Final = 20_000
 
 
 class Farewell:
@@ -41,16 +43,7 @@ class Farewell:
         if self.raised or os.getpid() != self._process:
             return
         self.raised = True
-        frames = traceback.extract_tb(error.__traceback__)
-        last = frames[-1] if frames else None
-        self._tell(
-            RaisedNote(
-                type(error).__name__,
-                str(error),
-                "".join(traceback.format_list(frames[-_FRAMES_SHOWN:])),
-                f"{last.filename}:{last.lineno}:{last.name}" if last else "",
-            )
-        )
+        self._tell(_note_of(error))
 
     def close(self) -> None:
         atexit.unregister(self._leave)
@@ -64,6 +57,37 @@ class Farewell:
     def _on_uncaught(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         self.tell_of(error)
         self._hook(kind, error, trace)
+
+
+def _note_of(error: BaseException) -> RaisedNote:
+    """What is known of an exception, and of those behind it: its causes, and what a group holds.
+
+    Nothing here may fail, whatever the program raises: another exception would take the place of its own.
+    """
+    told = traceback.TracebackException.from_exception(error, limit=-_FRAMES_SHOWN)
+    lines, behind = told.stack.format(), _behind(told)
+    for _ in range(_BEHIND_SHOWN):
+        if behind:
+            one = behind.pop(0)
+            lines += [f"behind it: {''.join(one.format_exception_only())}", *one.stack.format()]
+            behind = [*_behind(one), *behind]
+    origin = told
+    while origin.exceptions:
+        origin = origin.exceptions[0]
+    last = origin.stack[-1] if origin.stack else None
+    place = f"{last.filename}:{last.lineno}:{last.name}" if last else ""
+    return RaisedNote(type(error).__name__, _plain(str(told)), _plain("".join(lines)), _plain(place))
+
+
+def _behind(told: traceback.TracebackException) -> list[traceback.TracebackException]:
+    context = None if told.__suppress_context__ else told.__context__
+    cause = told.__cause__ or context
+    return [*(told.exceptions or ()), *([cause] if cause else ())]
+
+
+def _plain(text: str) -> str:
+    """Text that can be sent: of bounded length, and without the halves of signs that undecodable bytes become."""
+    return text[:_SIGNS_MOST].encode("utf-8", "backslashreplace").decode()
 
 
 def is_peaceful(error: BaseException | None) -> bool:
