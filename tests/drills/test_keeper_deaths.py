@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from processes import command_lines, end_processes_of
 from stage import STEPS, WALK, Stage, run_python, undisturbed, wait_gone
 
@@ -200,6 +201,27 @@ def test_loss_of_the_shim_is_met_with_a_deposit(stage: Stage) -> None:
     end_processes_of(stage.home)
     assert stage.end_digest() == undisturbed(STEPS)
     assert stage.causes() == [EndingKind.UNKNOWN, EndingKind.FINISHED]
+
+
+def test_a_life_whose_shim_died_with_the_keeper_can_be_stopped_at_once(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While its shim may yet come back, too: a signal that is lost then is not sent again."""
+    monkeypatch.setenv("GOLDTHREAD_STOP_GRACE", "1h")
+    monkeypatch.setenv("GOLDTHREAD_RETURN_GRACE", "5s")
+    stage.hold_at(10)
+    stage.run(STEPS)
+    walk = stage.until_step(10)
+    assert walk.pid is not None
+    ended = os.pidfd_open(walk.pid)
+    shim = Path(f"/proc/{walk.pid}/stat").read_text().rpartition(")")[2].split()[1]
+    os.kill(int(shim), signal.SIGKILL)
+    stage.kill_keeper()
+    stage.until(lambda member: member.phase is Phase.RUNNING, "the program's return")
+    stage.ask(messages.StopRequest(WALK, signal.SIGTERM, escalate=True))
+    wait_gone(ended)
+    stage.until_ended()
+    assert stage.causes() == [EndingKind.STOPPED]
 
 
 def test_life_that_the_journal_missed_ended_unseen(stage: Stage) -> None:

@@ -78,6 +78,7 @@ class Eyes:
         """A life's process is gone: a last look at its pulse, then the cause."""
         ward.woken = False
         self.look(ward)
+        ward.pid = None
         before = ward.oom_kills_before
         host_kills = vmstat_oom_kills() - before if before is not None else 0
         group_kills = ward.group.oom_kills() if ward.group is not None else None

@@ -9,9 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import signal
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Final
 
 from goldthread.errors import CommitDamaged, GoldthreadError
@@ -47,7 +45,6 @@ from goldthread.wire.messages import (
     PhaseNote,
     Refused,
     ReleaseSlot,
-    SignalLife,
     StartLife,
 )
 
@@ -137,12 +134,7 @@ class Hands:
 
     def _signal_program(self, order: orders.SignalProgram) -> None:
         ward = self._keeper.ward(order.member)
-        if ward.shim is not None and ward.pidfd is None:
-            ward.shim.send(SignalLife(order.epoch, order.signal))
-        elif ward.pidfd is not None:
-            with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(ward.pidfd, order.signal)
-        else:
+        if not ward.signal(order.epoch, order.signal):
             self._start_in_vain(ward, not_started("it was stopped before it began"))
 
     def _take_stacks(self, order: orders.TakeStacks) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass, field
 from mmap import mmap
 
@@ -11,7 +13,7 @@ from goldthread.keeper.cgroup import LifeGroup, vmstat_oom_kills
 from goldthread.keeper.door import Connection
 from goldthread.names import Epoch, Instant, MemberName, Step
 from goldthread.report import Ending
-from goldthread.wire.messages import RaisedNote
+from goldthread.wire.messages import RaisedNote, SignalLife
 from goldthread.wire.pulse import PULSE_BYTES, Pulse, read_pulse, write_deposited, write_held, write_vouched
 
 __all__ = ["Ward"]
@@ -60,6 +62,22 @@ class Ward:
         self.pid = None
         self.program = None
         self.drop_pulse()
+
+    def signal(self, epoch: Epoch, number: int) -> bool:
+        """Signal the process of a life; whether one is known."""
+        if self.pidfd is not None:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.pidfd, number)
+        elif self.shim is not None:
+            self.shim.send(SignalLife(epoch, number))
+        elif self.pid is not None and epoch == self.epoch:
+            # The last keeper died, and the shim has not come back yet, or died with it. What cannot wait (a life that
+            # nobody vouches for) must not be lost meanwhile.
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+        else:
+            return False
+        return True
 
     def hold_pulse(self, descriptor: int) -> None:
         """Take a pulse; the descriptor is the ward's from now on."""
