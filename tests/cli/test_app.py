@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -12,6 +13,7 @@ from reference import REFERENCE, written
 from shell import COMMAND, Shell
 
 from goldthread.cli.app import COMMANDS, app
+from goldthread.local import Home
 
 
 def test_help_names_every_command_and_loads_none() -> None:
@@ -32,6 +34,32 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
     assert command is not None
     assert command.help
     assert (command.epilog or "").startswith(f"Example: goldthread {name}") or "$(goldthread" in (command.epilog or "")
+
+
+def test_closed_streams_are_as_good_as_none(home: Home) -> None:
+    """Some schedulers start a command so. A program that joins with them joins all the same."""
+    program = "import goldthread; goldthread.join('walk').commit({'step': 1})"
+    done = subprocess.run(
+        ["sh", "-c", '"$0" -c "$1" <&- >&- 2>&-', sys.executable, program],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0
+    quiet = subprocess.run(
+        ["sh", "-c", '"$0" status <&- >&- 2>&-; echo $?', COMMAND],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (quiet.stdout, quiet.stderr) == ("0\n", "")
+
+
+def test_a_folder_that_is_gone_is_named(home: Home, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    done = subprocess.run(
+        ["sh", "-c", 'rmdir "$PWD"; "$0" run -- true', COMMAND],
+        cwd=gone, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: this folder is gone\n\nhint: ")
 
 
 @pytest.mark.parametrize(

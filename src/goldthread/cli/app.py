@@ -84,7 +84,18 @@ def app() -> None:
 
 def main() -> None:
     """Run the command line and end the process with its status: 2 where the user erred, 1 where something else did."""
+    _open_streams()
     sys.exit(_status_of(sys.argv[1:]))
+
+
+def _open_streams() -> None:
+    """Started with closed streams, as some schedulers do it, Python has none; what is written then goes nowhere."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    sys.stdin = sys.stdin or os.fdopen(0)
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
 
 
 def _status_of(arguments: list[str]) -> int:

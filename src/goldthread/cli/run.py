@@ -58,7 +58,7 @@ def run(
     """
     home, member = Home.default(), name or name_of(argv)
     environment = {key: value for key, value in os.environ.items() if key not in _OF_A_LIFE}
-    command = Command(command_of(argv), str(Path.cwd()), environment)
+    command = Command(command_of(argv), _folder(), environment)
     request = RunRequest(member, command, restarts or load(home.path).budget, fresh, hang_after)
     if detach:
         _start(home, request)
@@ -75,6 +75,14 @@ def run(
     if is_elsewhere(note):
         notice(f"{member}: {note.reason}; goldthread attach {member}, on that host, shows it")
     return final_status(note)
+
+
+def _folder() -> str:
+    """Where the program is to run: here."""
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:
+        raise UsageError("this folder is gone", hint="change to one that is there: the program runs in it") from None
 
 
 def _start(home: Home, request: RunRequest) -> None:

@@ -11,6 +11,7 @@ from goldthread.errors import UsageError
 from goldthread.local import Home, reach_keeper
 from goldthread.names import Epoch, MemberName, member_name
 from goldthread.program.life import Life
+from goldthread.program.telling import tell
 from goldthread.wire.messages import Joined, JoinRequest
 
 __all__ = ["join"]
@@ -51,12 +52,12 @@ def join(
         raise
     life = Life(member, home, cast(Joined, answer), descriptors, pickle=pickle, generators=generators, sparse=sparse)
     life._connect(channel)
-    _tell(life.reason)
+    tell(life.reason)
     if sparse and not life.is_sparse:
-        _tell("this kernel does not say which pages were written: every commit reads all of the state")
+        tell("this kernel does not say which pages were written: every commit reads all of the state")
     given = os.environ.get("GOLDTHREAD_MEMBER", member)
     if given != member:
-        _tell(
+        tell(
             f"this program runs as {given} and joins as {member}: the state is kept for {member}, restarts for {given};"
             f" goldthread run --name {member} makes one of the two"
         )
@@ -78,7 +79,3 @@ def _name_of(name: str | None) -> MemberName:
     if not file:
         raise UsageError("this program has no script to be named after", hint='name it: goldthread.join("walk")')
     return member_name(Path(file).stem)
-
-
-def _tell(sentence: str) -> None:
-    sys.stderr.write(f"goldthread: {sentence}\n")

@@ -13,7 +13,6 @@ looks for itself, at every beat and at every seal. What is promised:
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from typing import Final
@@ -21,6 +20,7 @@ from typing import Final
 from goldthread.clock import now
 from goldthread.names import seconds
 from goldthread.program.beat import Heart
+from goldthread.program.telling import tell
 
 __all__ = ["Voucher"]
 
@@ -53,11 +53,7 @@ class Voucher:
             self._look()
             if not said and now() - began > _SAID_AFTER:
                 said = True
-                _say(f"{self._life} waits: nobody vouches for it; it goes on when its partner or the lease store does")
+                tell(f"{self._life} waits: nobody vouches for it; it goes on when its partner or the lease store does")
             time.sleep(_POLL_SECONDS)
         if said:
-            _say(f"{self._life} goes on: it waited {(now() - began) / 1e9:.1f} s for a voucher")
-
-
-def _say(sentence: str) -> None:
-    sys.stderr.write(f"goldthread: {sentence}\n")
+            tell(f"{self._life} goes on: it waited {(now() - began) / 1e9:.1f} s for a voucher")
