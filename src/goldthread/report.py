@@ -274,7 +274,8 @@ class HeldReport(msgspec.Struct, frozen=True):
     commit: CommitId | None
     """The newest whole one here."""
     behind: int | None
-    """Steps that the owner has told of and that are not here; None where nothing is held here."""
+    """Steps that the owner has told of and that are not here; None where nothing is held here. It tells when it gives
+    the member up: while it runs there, more may be missing."""
     bytes: int
     """Of the newest commit that the owner has told of."""
     bundled: bool = True
@@ -290,7 +291,7 @@ class PriceReport(msgspec.Struct, frozen=True):
     copies_left: int
     """Whole copies left of that one of them that has the fewest: in this host's memory, in its vault, with others."""
     steps: int
-    """Steps of the partner's members that are not held here: those it would lose."""
+    """Steps of the partner's members that it has told of and that are not held here: those it would lose at least."""
     lost: tuple[MemberName, ...]
     """Members of the partner of which nothing is held here."""
     memory: int

@@ -60,6 +60,14 @@ def test_a_member_of_the_partner_that_is_not_held_yet_is_said() -> None:
     )
 
 
+def test_what_a_member_that_runs_there_has_sealed_since_is_not_known() -> None:
+    """So nobody is promised that no step would be lost."""
+    runs = HeldStake(SWIM, 0, is_given_up=False)
+    assert estimate_price("kakashi", [], [runs], 0, None).text == "swim could go on here from what is held"
+    price = estimate_price("kakashi", [], [HeldStake(RUN, 2), runs], 0, None)
+    assert price.text == "run and swim could go on here from what is held, at least 2 steps lost"
+
+
 def test_a_member_that_could_not_be_run_here_is_said() -> None:
     """It was started by hand, or what is needed to run it has not come yet."""
     price = estimate_price("kakashi", [], [HeldStake(RUN, 0), HeldStake(SWIM, 2, bundled=False)], 0, None)

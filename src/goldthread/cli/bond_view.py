@@ -119,7 +119,8 @@ def _there_cells(held: HeldThere) -> tuple[str, ...]:
 
 def _here_cells(held: HeldReport) -> tuple[str, ...]:
     step = "nothing yet" if held.commit is None else f"step {held.commit.step}"
-    return held.member, "there", step, _count(held.behind), _GUARDS[held.guard]
+    behind = held.behind if held.behind or held.given_up else None  # What its owner has sealed since is not known.
+    return held.member, "there", step, _count(behind), _GUARDS[held.guard]
 
 
 def _count(steps: int | None) -> str:

@@ -184,7 +184,7 @@ def bond_report(
         price=estimate_price(
             bond.name,
             [_owned_stake(view, others) for view in there],
-            [HeldStake(one.member, _behind(one.newest, one.commit), one.bundle != "") for one in here],
+            [HeldStake(one.member, _behind(one.newest, one.commit), one.bundle != "", one.given_up) for one in here],
             bond.theirs.cores,
             max((view.rebond for view in members if view.rebond is not None), default=None),
         ),

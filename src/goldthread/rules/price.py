@@ -40,6 +40,9 @@ class HeldStake(msgspec.Struct, frozen=True):
     """Steps that the partner has told of and that are not here; None where nothing is held here."""
     bundled: bool = True
     """Whether what is needed to run it is here."""
+    is_given_up: bool = True
+    """By the partner's word it does not run there: `behind` is all that is missing. Where it runs, nobody here knows
+    what it has sealed since."""
 
 
 def estimate_price(
@@ -74,15 +77,21 @@ def _say_held(held: Sequence[HeldStake], lost: Sequence[MemberName]) -> str:
     said = []
     kept = [stake for stake in held if stake.behind is not None]
     if ready := [stake for stake in kept if stake.bundled]:
-        steps = sum(stake.behind or 0 for stake in ready)
-        cost = f"{_count(steps, 'step', 'steps')} lost" if steps else "no step lost"
-        said.append(f"{_names([stake.member for stake in ready])} could go on here, {cost}")
+        said.append(f"{_names([stake.member for stake in ready])} could go on here{_say_steps(ready)}")
     if waiting := [stake.member for stake in kept if not stake.bundled]:
         it = _it(waiting)
         said.append(f"{_names(waiting)} would be kept here, and what is needed to run {it} is not here")
     if lost:
         said.append(f"{_names(lost)} would be lost with it: nothing of {_it(lost)} is held here yet")
     return "; ".join(said)
+
+
+def _say_steps(ready: Sequence[HeldStake]) -> str:
+    steps = sum(stake.behind or 0 for stake in ready)
+    lost = f"{_count(steps, 'step', 'steps')} lost" if steps else "no step lost"
+    if all(stake.is_given_up for stake in ready):
+        return f", {lost}"
+    return " from what is held" + (f", at least {lost}" if steps else "")
 
 
 def _say_lent(name: str, memory: int, cores: int) -> str:
