@@ -200,6 +200,19 @@ def test_terms_that_are_too_small_for_a_state_are_said_when_the_bond_is_tied() -
     assert pair.iruka.view.held is not None and pair.iruka.view.held.step == 3
 
 
+def test_what_runs_elsewhere_is_not_run_here_and_the_hint_leads_there() -> None:
+    """Nothing of this host could show or stop it."""
+    pair = Pair()
+    pair.start(3)
+    pair.iruka.tell(bond_events.TakeoverAsked(7, WALK, KAKASHI))
+    pair.run(2)
+    pair.iruka.tell(events.RunAsked(8, WALK, Budget()))
+    refused = pair.iruka.answers[-1]
+    assert isinstance(refused, orders.Refuse) and refused.ticket == 8
+    assert refused.text == "life 2 of walk is kakashi's"
+    assert refused.hint.startswith("`goldthread takeover walk`")
+
+
 def test_a_carrier_that_still_starts_is_waited_for_in_silence() -> None:
     """It is in every first minute of a bond; what lasts is said once."""
     owner = Owner(HOLD)

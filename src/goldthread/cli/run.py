@@ -15,7 +15,7 @@ from goldthread.cli.arguments import BUDGET, MEMBER, SPAN
 from goldthread.cli.screen import notice, tell_error
 from goldthread.cli.view import KEPT_STATUS, View, final_status, is_elsewhere, stop_on_signal
 from goldthread.config import load
-from goldthread.errors import MemberTaken, UsageError
+from goldthread.errors import UsageError
 from goldthread.local import Home, reach_keeper
 from goldthread.names import MemberName, Span, member_name
 from goldthread.output import OutputReader
@@ -87,11 +87,7 @@ def _folder() -> str:
 
 def _start(home: Home, request: RunRequest) -> None:
     with reach_keeper(home, "command") as channel:
-        try:
-            channel.ask(request)
-        except MemberTaken as error:
-            hint = f"goldthread attach {request.member} shows it, goldthread stop {request.member} ends it;"
-            raise MemberTaken(str(error), hint=f"{hint} --name gives this one another name") from None
+        channel.ask(request)
 
 
 def name_of(argv: Sequence[str]) -> MemberName:

@@ -86,7 +86,7 @@ def begin_life(
 def refuse_taken(member: Member, ticket: int) -> None:
     record = member.record
     if record.phase is Phase.AWAY:
-        hint = f"`goldthread takeover {record.name}` brings it here"
+        hint = f"`goldthread takeover {record.name}` brings it here, or says how"
         member.refuse(ticket, "MemberTaken", record.reason, hint)
         return
     who = f"process {record.pid}" if record.pid is not None else f"life {record.epoch}"
@@ -94,5 +94,6 @@ def refuse_taken(member: Member, ticket: int) -> None:
         state = "waits to be started again"
     else:
         state = f"{'was told to end as' if record.phase is Phase.ENDING else 'runs as'} {who}"
-    hint = f"stop it with `goldthread stop {record.name}`, or choose another name"
+    see, end = f"`goldthread attach {record.name}` shows it", f"`goldthread stop {record.name}` ends it"
+    hint = f"{see}, {end}; or choose another name"
     member.refuse(ticket, "MemberTaken", f"{record.name} {state}", hint)
