@@ -65,6 +65,7 @@ def test_a_program_that_cannot_be_compared_is_refused(shell: Shell, program: str
 
 def test_the_likely_cause_names_the_place() -> None:
     assert 'what decides state["x"] is' in likely_cause('state["x"]: 1 and 2', True)
+    assert "PYTHONHASHSEED" in likely_cause('state["x"]: 1 and 2', False)
 
 
 def test_an_export_is_read_without_goldthread(shell: Shell) -> None:

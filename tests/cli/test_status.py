@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 
-from goldthread.cli.status import answer, details, is_safe, summary
+from goldthread.cli.status import _print_report, answer, details, is_safe, summary
 from goldthread.cli.why import headline, note_lines, notes_of, tell_life
-from goldthread.names import CommitId, Epoch, MemberName, Step, milliseconds, seconds
+from goldthread.names import CommitId, Epoch, MemberName, Span, Step, milliseconds, seconds
 from goldthread.report import (
     AlarmLevel,
     AlarmReport,
     CommitReport,
     Ending,
     EndingKind,
+    KeeperReport,
     LifeReport,
     MemberReport,
     Phase,
@@ -162,3 +163,12 @@ def test_notes_stand_with_the_life_in_which_they_were_made() -> None:
     first, second = note_lines([early, mended])
     assert first.startswith("  noted   ") and first.endswith(" kakashi is to hold walk")
     assert second.startswith("          ") and second.endswith(" 3 of 8 chunks came from kakashi")
+
+
+def test_notices_are_not_shown_for_many_members(capsys: pytest.CaptureFixture[str]) -> None:
+    """A warning among them would not be seen."""
+    told = tuple(AlarmReport(level, f"a {level.value}", 1.0) for level in (AlarmLevel.NOTICE, AlarmLevel.WARNING))
+    one, other = (member(name=MemberName(name), alarms=told) for name in ("walk", "swim"))
+    for members, count in (((one,), 2), ((one, other), 2)):
+        _print_report(KeeperReport("home", 1, "0.1.0", Span(1), members, ()))
+        assert capsys.readouterr().out.count(": a ") == count

@@ -141,7 +141,8 @@ def likely_cause(difference: str, deterministic: bool | None) -> str:
     if deterministic is False:
         return (
             "the program is not deterministic: two undisturbed runs differ as well. It may read the clock, draw from a"
-            " generator without a fixed seed, or add up in threads in no fixed order"
+            " generator without a fixed seed, add up in threads in no fixed order, go through a set of strings (whose"
+            " order is another in each process, unless PYTHONHASHSEED is set), or read files that an earlier run wrote"
         )
     place = difference.partition(": ")[0]
     return (

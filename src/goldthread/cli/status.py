@@ -23,6 +23,7 @@ from goldthread.keeper.journal import Journal
 from goldthread.local import Home, connect
 from goldthread.names import MemberName, Span
 from goldthread.report import (
+    AlarmLevel,
     AlarmReport,
     CommitReport,
     Guard,
@@ -59,6 +60,8 @@ _WATCH_SECONDS: Final = 1.0
 @json_option
 def status(member: MemberName | None, watch: bool, as_json: bool) -> int:
     """Say whether the work of MEMBER (or of all members) is safe now.
+
+    Where there are several, mere notices are left to `goldthread status MEMBER` and `goldthread keeper status`.
 
     The status is 0 where all is well, 3 where a member is stuck, down, in limbo, stopped for want of a voucher, or
     exposed (a bond should keep a copy of it on another host, and none can be counted on), and where one that is held
@@ -111,7 +114,8 @@ def _print_report(report: KeeperReport) -> None:
         click.echo(line)
     for name, alarms in (("keeper", report.alarms), *((one.name, one.alarms) for one in members)):
         for alarm in alarms:
-            click.echo(_alarm_line(name, alarm, time.time()))
+            if len(members) <= 1 or alarm.level is not AlarmLevel.NOTICE:
+                click.echo(_alarm_line(name, alarm, time.time()))
 
 
 def summary(members: Sequence[MemberReport], helds: Sequence[HeldReport] = ()) -> str:
