@@ -209,6 +209,7 @@ def test_what_does_not_fit_is_refused_and_nothing_is_changed(stored: Any, initia
     assert str(caught.value).startswith(sentence.replace("state", 'state["last"]', 1))
     assert "rollback" in caught.value.hint
     assert "--fresh" in caught.value.hint
+    assert ("grows" in caught.value.hint) is (isinstance(stored, dict) and isinstance(initial["x"], np.ndarray))
     assert first.tolist() == [0.0, 0.0, 0.0]
     assert whole["items"] == [0]
 

@@ -33,6 +33,7 @@ __all__ = ["Pourer"]
 _HINT: Final = (
     "`goldthread rollback NAME --step S` goes back to an older commit, `--fresh` starts over; or give restore what fits"
 )
+_HINT_OF_SHAPES: Final = f"{_HINT}: None, where an array grows"
 
 
 class Pourer:
@@ -172,7 +173,7 @@ def _fit_array(pourer: Pourer, node: Node, current: np.ndarray[Any, Any], place:
         raise DoesNotFit(
             f"{place}: the commit has an array of {_words(stored.dtype, stored.shape)}, "
             f"the program one of {_words(current.dtype, current.shape)}",
-            hint=_HINT,
+            hint=_HINT_OF_SHAPES,
         )
     if pourer.rebuilder.map or not current.flags.writeable:
         return pourer.rebuilder.make(node, place)
@@ -189,7 +190,7 @@ def _fit_tensor(pourer: Pourer, node: Node, current: Any, place: str) -> Any:
         raise DoesNotFit(
             f"{place}: the commit has a tensor of {_words(dtype, shape)}, "
             f"the program one of {_words(current.dtype, tuple(current.shape))}",
-            hint=_HINT,
+            hint=_HINT_OF_SHAPES,
         )
     plain = current.detach()
     if plain.device.type == "cpu" and plain.is_contiguous():
@@ -205,7 +206,7 @@ def _fit_jax(pourer: Pourer, node: Node, current: Any, place: str) -> Any:
         raise DoesNotFit(
             f"{place}: the commit has an array of {_words(made.dtype, made.shape)}, "
             f"the program one of {_words(current.dtype, current.shape)}",
-            hint=_HINT,
+            hint=_HINT_OF_SHAPES,
         )
     return sys.modules["jax"].device_put(made, current.sharding)
 

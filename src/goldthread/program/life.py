@@ -132,8 +132,9 @@ class Life:
         Arrays and tensors of the same shape and dtype are filled in place, objects with `load_state_dict` are
         loaded, everything else is replaced. Keys that a dict gained before the commit stand in it again. What the
         commit does not know keeps its initial value and is named in a warning, as is what has no place any more, such
-        as a field that a class lost. Without `initial` the state is built anew. With `map`
-        new arrays are mapped, not copied: quick to have, read and copied page by page when first used.
+        as a field that a class lost. Where `initial` has None or an empty array, an array of any shape may come: so
+        begin one that grows. Without `initial` the state is built anew. With `map` new arrays are mapped, not copied:
+        quick to have, read and copied page by page when first used.
 
         Raises `DoesNotFit` where shapes, dtypes or classes differ (`initial` is then unchanged, but where an object's
         own `load_state_dict` refuses: that comes last, and the error says so), `CommitDamaged` where
