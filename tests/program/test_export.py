@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+from array import array
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +34,14 @@ def test_arrays_are_read_by_safetensors_and_the_rest_by_json(tmp_path: Path) -> 
     assert sorted(file.name for file in tmp_path.iterdir()) == ["walk.json", "walk.safetensors"]
     arrays = load_file(files[0])
     assert sorted(arrays) == ["empty", "model.layers.0", "model.layers.1", "model.weight", "when", "zero"]
-    for name, array in [
+    for name, expected in [
         ("model.weight", STATE["model"]["weight"]),
         ("model.layers.1", STATE["model"]["layers"][1]),
         ("empty", STATE["empty"]),
         ("zero", STATE["zero"]),
     ]:
-        assert arrays[name].dtype == array.dtype
-        assert np.array_equal(arrays[name], array)
+        assert arrays[name].dtype == expected.dtype
+        assert np.array_equal(arrays[name], expected)
     assert arrays["when"].tobytes() == STATE["when"].tobytes()
     written = json.loads(files[1].read_text())
     assert written["member"] == "walk"
@@ -50,6 +52,23 @@ def test_arrays_are_read_by_safetensors_and_the_rest_by_json(tmp_path: Path) -> 
     assert written["state"]["odd"] == [
         {"float": "nan"}, {"bytes": "YWI="}, [1, 2], 2**70, {"complex": [0.0, 1.0]}, {"items": [[1, "a"]]}, None,
     ]  # fmt: skip
+
+
+def test_what_the_bytes_of_a_buffer_are_is_written_beside_them(tmp_path: Path) -> None:
+    """Without its type an array of numbers cannot be read."""
+    state = {"numbers": array("d", [1.0]), "view": memoryview(array("h", [1, 2]))}
+    _, rest = export(image_of(state), tmp_path / "walk.safetensors")
+    written = json.loads(rest.read_text())["state"]
+    assert written == {"numbers": {"pyarray": ["AAAAAAAA8D8=", "d"]}, "view": {"buffer": ["AQACAA==", "h", [2]]}}
+
+
+def test_the_files_are_as_open_to_others_as_their_user_wants(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        files = export(image_of(STATE), tmp_path / "walk.safetensors")
+    finally:
+        os.umask(before)
+    assert [file.stat().st_mode & 0o777 for file in files] == [0o600, 0o600]
 
 
 def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:

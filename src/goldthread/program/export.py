@@ -92,7 +92,8 @@ class _Exporter:
         if node.kind == "value":
             return _plain_value(node.value)
         if node.kind in ("bytes", "bytearray", "buffer", "pyarray", "pickle"):
-            return {node.kind: base64.b64encode(self.rebuilder.raw(node, "")).decode()}
+            text, layout = base64.b64encode(self.rebuilder.raw(node, "")).decode(), node.details[:-2]
+            return {node.kind: [text, *layout] if node.kind in ("buffer", "pyarray") else text}
         if node.keys or node.kind in _CONTAINERS:
             return self._container(node, path)
         if node.kind == "int":
@@ -162,6 +163,13 @@ def _plain_value(value: Any) -> Any:
     return str(value)
 
 
+def _umask() -> int:
+    """Which permissions the user's new files shall not have."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
 def _write_whole(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
     """Write a file whole or not at all: beside its place first, then moved there."""
     descriptor, beside = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
@@ -171,7 +179,7 @@ def _write_whole(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
                 file.write(piece)
             file.flush()
             os.fsync(file.fileno())
-        Path(beside).chmod(0o644)
+        Path(beside).chmod(0o666 & ~_umask())
         Path(beside).replace(path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
