@@ -6,7 +6,9 @@ import os
 import threading
 from collections.abc import Iterator
 from mmap import mmap
+from typing import Any
 
+import numpy as np
 import pytest
 
 import goldthread
@@ -46,6 +48,46 @@ def test_without_a_bond_nothing_is_held_and_nothing_waits(life: Life) -> None:
     life.commit({"step": 1})
     life.beat()
     assert life.safe == goldthread.Safe(sealed=Step(1), held=None, deposited=None, unsealed=0)
+
+
+def test_what_was_safe_is_known_when_the_life_is_over(home: Home) -> None:
+    """The last line of many a program prints it."""
+    with goldthread.join("walk", generators=False) as life:
+        life.restore({"step": 0})
+        life.commit({"step": 7}, wait="deposited")
+    assert life.safe == goldthread.Safe(sealed=Step(7), held=None, deposited=Step(7), unsealed=0)
+
+
+def test_a_fork_that_asks_what_is_safe_is_refused_and_lives(life: Life) -> None:
+    life.commit({"step": 1})
+    child = os.fork()
+    if child == 0:
+        try:
+            _ = life.safe
+        except UsageError:
+            os._exit(3)
+        os._exit(4)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+
+
+def test_a_step_may_be_an_integer_of_numpy(life: Life) -> None:
+    """It comes out of any sum of an array; another count would be told in its place."""
+    life.commit({"step": np.int64(41)})
+    assert life.safe.sealed == 41
+    life.commit({}, step=np.int32(42))  # type: ignore[arg-type]
+    assert life.safe.sealed == 42
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [({"step": 1 << 63}, "is too large"), ({"step": -1}, "below 0"), ({"timeout": -1.0}, "no time to wait"),
+     ({"timeout": float("nan")}, "no time to wait")],
+)  # fmt: skip
+def test_numbers_that_make_no_sense_are_refused(life: Life, arguments: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence) as refused:
+        life.commit({}, wait="deposited", **arguments)
+    assert refused.value.hint
+    life.commit({"step": 1})
 
 
 def test_waiting_for_a_holder_that_is_not_there_is_refused_with_a_hint(life: Life) -> None:

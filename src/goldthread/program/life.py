@@ -13,6 +13,8 @@ import signal
 import threading
 import warnings
 from dataclasses import dataclass
+from numbers import Integral
+from operator import index
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, TypeVar, overload
@@ -43,6 +45,7 @@ S = TypeVar("S")
 
 _NEW_SLOT_SECONDS: Final = 5.0
 _WAIT_SECONDS: Final = 60.0
+_STEP_MOST: Final = (1 << 63) - 1
 _ASKED: Final = {"held": (HoldRequest(), PartnerUnreachable), "deposited": (DepositRequest(), KeeperError)}
 """What the keeper is asked for each level, and what is raised where it takes too long."""
 
@@ -116,6 +119,7 @@ class Life:
         self._committer: int | None = None
         self._step: Step | None = joined.commit.step if joined.commit else None
         self._open = True
+        self._last_safe: Safe | None = None
         self._farewell = Farewell(lambda raised: self._link.tell(raised), self._on_exit, Path(joined.stacks))
         self._end_at = _step_from_environment("GOLDTHREAD_END_AT_STEP")
         self._kill_at = _step_from_environment("GOLDTHREAD_KILL_AT_STEP") if joined.epoch == 1 else None
@@ -183,6 +187,8 @@ class Life:
             raise UsageError(
                 f"wait={wait!r} is not a level that a commit can be waited for", hint='"sealed", "held" or "deposited"'
             )
+        if not timeout >= 0:
+            raise UsageError(f"timeout={timeout!r} is no time to wait", hint="a number of seconds, 0 or more")
         self._refuse_if_foreign()
         if not self._restored or self._committer is not None:
             self._refuse_commit()
@@ -218,7 +224,10 @@ class Life:
 
     @property
     def safe(self) -> Safe:
-        """The newest step sealed, held and deposited."""
+        """The newest step sealed, held and deposited; when the life is over, as it was then."""
+        self._refuse_in_a_fork()
+        if self._last_safe is not None:
+            return self._last_safe
         newest = self._writer.newest or self._restore_from
         heart = self._heart
         return Safe(newest.step if newest else None, heart.held, heart.deposited, heart.unsealed)
@@ -264,26 +273,33 @@ class Life:
             )
 
     def _refuse_if_foreign(self) -> None:
+        self._refuse_in_a_fork()
+        if not self._open:
+            raise UsageError(f"life {self.epoch} of {self.name} is over", hint="join again to begin the next")
+
+    def _refuse_in_a_fork(self) -> None:
+        """The slots are not mapped there: to look at them would end the process."""
         if os.getpid() != self._process:
             raise UsageError(
                 f"this process is a fork of the one that joined as {self.name}",
                 hint="only the process that joined may restore, commit and beat; give its results back to it",
             )
-        if not self._open:
-            raise UsageError(f"life {self.epoch} of {self.name} is over", hint="join again to begin the next")
 
     def _step_of(self, state: object, step: int | None) -> Step:
         if step is None:
             own = state.get("step") if isinstance(state, dict) else getattr(state, "step", None)
-            step = own if isinstance(own, int) and not isinstance(own, bool) else (self._step or 0) + 1
+            # NumPy's integers are integers, too.
+            step = int(own) if isinstance(own, Integral) and not isinstance(own, bool) else (self._step or 0) + 1
         if step < 0:
             raise UsageError(f"step {step} is below 0", hint="count steps from 0 on")
+        if step > _STEP_MOST:
+            raise UsageError(f"step {step} is too large", hint="count steps from 0 on, one for each")
         if self._step is not None and step < self._step:
             raise UsageError(
                 f"step {step} goes backwards: step {self._step} was committed",
                 hint="give commit(..., step=) a count that never decreases; goldthread rollback goes back on purpose",
             )
-        return Step(step)
+        return Step(index(step))
 
     def _new_slot(self, index: int, size: int) -> int | None:
         # A keeper that died is usually back in a moment. One that stays away is not waited for at each commit.
@@ -326,6 +342,7 @@ class Life:
     def _leave(self, *, peaceful: bool) -> None:
         if not self._open or os.getpid() != self._process:
             return
+        self._last_safe = self.safe
         self._open = False
         self._farewell.close()
         if peaceful:
