@@ -57,6 +57,10 @@ def member(**changes: Any) -> MemberReport:
             {"sealed": None, "deposited": None, "epoch": Epoch(1), "step": None},
             "walk has nothing safe yet: no commit so far, life 1",
         ),
+        (  # A stopped program cannot hand its slots to a keeper that came later.
+            {"sealed": None, "deposited": None, "vouched": Span(0)},
+            "walk may not go on: nothing vouches that no other life of it runs; no whole copy is known here",
+        ),
         (
             {"unsealed": 2},
             "walk is not safe: 2 commits went by unsealed; step 412 sealed 0.2 s ago, step 300 deposited 3 min ago",
@@ -75,7 +79,7 @@ def member(**changes: Any) -> MemberReport:
         ),
         (
             {"vitals": Vitals.LIMBO, "phase": Phase.LIMBO, "reason": "no start", "sealed": None, "deposited": None},
-            "walk is in limbo: no start; no whole copy is left",
+            "walk is in limbo: no start; no whole copy is known here",
         ),
     ],
 )

@@ -148,16 +148,16 @@ def answer(member: MemberReport) -> str:
     """One sentence: is the work of this member safe now?"""
     # What an exposed member's holder has cannot be counted on.
     counted = msgspec.structs.replace(member, held=None) if member.exposed else member
-    none = "no whole copy is left" if member.step else "no commit so far"
+    none = "no whole copy is known here" if member.step else "no commit so far"
     copies = ", ".join(_copy_words(counted)) or none
+    kept = f"kept: {copies}" if member.sealed or member.deposited else copies
     if member.phase is Phase.AWAY:
         return f"{member.name} is away: {member.reason}"
     if member.vitals in _ILL:
         verdict = "is in limbo" if member.vitals is Vitals.LIMBO else f"is {member.vitals.value}"
-        kept = f"kept: {copies}" if member.sealed or member.deposited else copies
         return f"{member.name} {verdict}: {member.reason}; {kept}"
     if member.vouched == 0:
-        return f"{member.name} may not go on: nothing vouches that no other life of it runs; kept: {copies}"
+        return f"{member.name} may not go on: nothing vouches that no other life of it runs; {kept}"
     if member.unsealed:
         return f"{member.name} is not safe: {amount(member.unsealed, 'commit')} went by unsealed; {copies}"
     if member.exposed:
