@@ -32,7 +32,7 @@ from goldthread.rules.bond_orders import AdoptCopies, DropCopies, HeldRecord, Re
 from goldthread.slots.kernel import memory_file
 from goldthread.slots.layout import CHUNK_BYTES
 from goldthread.wire.image import HEADER_BYTES
-from tests.keeper.carriers import SECONDS, WALK, Host, Life, allow, held_image, replicate, tie, two_hosts
+from tests.keeper.carriers import SECONDS, WALK, Host, Life, allow, held_image, replicate, taken_in, tie, two_hosts
 
 
 @pytest.fixture
@@ -257,6 +257,7 @@ def test_dropped_copies_are_gone(hosts: tuple[Host, Host]) -> None:
     tie(owner, holder)
     brought(owner, holder, life.commit())
     holder.do(lambda: holder.carriage.drop(DropCopies(owner.me, WALK)))
+    taken_in(holder)
     assert not holder.carriage.held
     refused = replicate(owner, holder.me, life.commit())
     assert isinstance(refused, ReplicateFailed)

@@ -44,6 +44,8 @@ class Host:
         self.alarms: list[str] = []
         self.answers: list[Any] = []
         self.starts: list[tuple[Epoch, Instant]] = []
+        self.deposits: list[CommitId] = []
+        """What went to the vault."""
         self.differences: tuple[str, ...] = ()
         """How this host differs from that of its partner."""
 
@@ -152,6 +154,9 @@ class Host:
                 self.members.pop(order.member)
                 if order.kept is not None:
                     self.members[order.member] = order.kept
+            case orders.Deposit():
+                self.deposits.append(order.commit)
+                pair.soon(self, events.CommitDeposited(WALK, order.commit, BYTES))
             case orders.Alarm():
                 self.alarms.append(order.text)
             case orders.Accept() | orders.Refuse():

@@ -79,6 +79,11 @@ class DepositSchedule:
         if not self.failing:
             self.due = None
 
+    def hurry(self, now: Instant) -> None:
+        """The next one is due now: what the vault does not have is in one memory only."""
+        if not self.failing:
+            self.due = now
+
     def begin(self, newest: CommitId | None, deposited: CommitId | None, policy: Policy, now: Instant) -> bool:
         """Whether a deposit of `newest` begins now; it is under way then."""
         if newest is None or (deposited is not None and newest <= deposited):
