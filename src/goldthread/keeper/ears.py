@@ -13,13 +13,12 @@ from goldthread.keeper.door import Connection
 from goldthread.keeper.eyes import LIVING, Eyes
 from goldthread.keeper.hands import Hands
 from goldthread.keeper.keeper import Keeper
-from goldthread.keeper.memory import refuse_without_room
+from goldthread.keeper.memory import give_slot
 from goldthread.keeper.ward import Ward
 from goldthread.names import Epoch, MemberName
 from goldthread.report import Phase
 from goldthread.rules import bond_events, events
 from goldthread.rules.orders import MemberRecord
-from goldthread.slots.slot import make_slot
 from goldthread.wire import messages
 
 __all__ = ["Ears", "group_name", "refuse"]
@@ -107,8 +106,7 @@ class Ears:
             connection.send(messages.SlotMade(index, os.fstat(descriptor).st_size), [descriptor])
 
         def make() -> int:
-            refuse_without_room(request.bytes, keeper.policy.memory_free_bytes)
-            return make_slot(ward.member, request.bytes)
+            return give_slot(ward.member, request.bytes, keeper.policy.memory_free_bytes)
 
         prepared = ward.take_prepared(request.bytes)
         if prepared is not None:

@@ -18,7 +18,7 @@ from goldthread.keeper.cause import not_started, unseen
 from goldthread.keeper.eyes import Eyes
 from goldthread.keeper.keeper import Keeper
 from goldthread.keeper.loop import now
-from goldthread.keeper.memory import refuse_without_room
+from goldthread.keeper.memory import give_slot
 from goldthread.keeper.shelf import reading, verify
 from goldthread.keeper.shim import spawn
 from goldthread.keeper.stacks import is_stopped, take_stacks
@@ -35,7 +35,7 @@ from goldthread.rules.events import (
     LifeEnded,
     StacksTaken,
 )
-from goldthread.slots.slot import make_pulse, make_slot
+from goldthread.slots.slot import make_pulse
 from goldthread.vault.base import Listing
 from goldthread.wire.messages import (
     Done,
@@ -238,8 +238,7 @@ class Hands:
                 os.close(descriptor)
 
         def make() -> int:
-            refuse_without_room(size, self._keeper.policy.memory_free_bytes)
-            return make_slot(ward.member, size)
+            return give_slot(ward.member, size, self._keeper.policy.memory_free_bytes)
 
         # Where it fails, the program's own request will say why.
         self._keeper.loop.work(make, made, lambda error: log.info("no slot was made ahead: %s", error))

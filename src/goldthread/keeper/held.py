@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from time import monotonic, sleep
 from typing import Final
 
-from goldthread.errors import CommitDamaged, Fenced, NoRoom, NothingToRestore, PartnerError
-from goldthread.keeper.memory import refuse_without_room
+from goldthread.errors import CommitDamaged, Fenced, NothingToRestore, PartnerError
+from goldthread.keeper.memory import give_slot
 from goldthread.names import CommitId, Epoch, KeeperId, MemberName
 from goldthread.slots.pins import open_for_pins, pin_for_reading, pin_for_writing, unpin
-from goldthread.slots.slot import Slot, make_slot
+from goldthread.slots.slot import Slot
 from goldthread.wire.carrying import HeldPlace
 from goldthread.wire.image import CHECKSUM_BYTES, SEAL_AT, Header, checksum, read_header
 from goldthread.wire.stream import first_bytes
@@ -292,11 +292,7 @@ class HeldMember:
 
     def _make_place(self, index: int, header: Header, free_bytes: int) -> _Place:
         """A fresh slot, in place of a smaller one. What had landed in that must come again."""
-        refuse_without_room(header.image_bytes, free_bytes)
-        try:
-            place = _Place(make_slot(self.member, header.image_bytes))
-        except OSError as error:
-            raise NoRoom(f"no memory for a copy of {self.member}: {error.strerror}") from error
+        place = _Place(give_slot(self.member, header.image_bytes, free_bytes))
         before, self._places[index] = self._places.get(index), place
         if before is not None:
             before.close()

@@ -1,13 +1,15 @@
-"""How much memory there is for slots."""
+"""How much memory there is for slots, and giving it."""
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Final
 
 from goldthread.errors import NoRoom
+from goldthread.slots.slot import make_slot
 
-__all__ = ["memory_free", "memory_whole", "refuse_without_room"]
+__all__ = ["give_slot", "memory_free", "memory_whole"]
 
 _MEMINFO: Final = Path("/proc/meminfo")
 _LIMITS: Final = (
@@ -38,8 +40,9 @@ def memory_whole() -> int | None:
     return min(wholes, default=None)
 
 
-def refuse_without_room(needed: int, leave: int) -> None:
-    """Raise `NoRoom` where a slot of `needed` bytes would leave less than `leave` bytes of memory."""
+def give_slot(name: str, needed: int, leave: int) -> int:
+    """A descriptor of a new slot of at least so many bytes. Raises `NoRoom` where that would leave less than `leave`
+    bytes of memory, or where this process may not have it."""
     free = memory_free()
     if free is not None and free - needed < leave:
         raise NoRoom(
@@ -47,6 +50,16 @@ def refuse_without_room(needed: int, leave: int) -> None:
             f" and {leave >> 20} MiB must stay so",
             hint="the last commits stay as they are; free memory, make the state smaller, or give the host more",
         )
+    try:
+        return make_slot(name, needed)
+    except OSError as error:
+        limit = "the limit on the size of files (ulimit -f) where the keeper was started counts for it, too"
+        few = "the keeper may have no more open files (ulimit -n)"
+        hints = {errno.EFBIG: limit, errno.EMFILE: few, errno.ENFILE: few}
+        raise NoRoom(
+            f"no memory for a slot of {needed >> 20} MiB: {error.strerror}",
+            hint=hints.get(error.errno or 0, "the last commits stay as they are; goldthread doctor says what is short"),
+        ) from error
 
 
 def _lines(path: Path) -> list[str]:

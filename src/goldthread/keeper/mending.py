@@ -23,7 +23,7 @@ from typing import Final, Protocol
 
 from goldthread.errors import GoldthreadError
 from goldthread.keeper.keeper import Keeper
-from goldthread.keeper.memory import refuse_without_room
+from goldthread.keeper.memory import give_slot
 from goldthread.keeper.patchwork import Source, fill_holes, survey
 from goldthread.names import CommitId, KeeperId, MemberName
 from goldthread.rules.bond_events import CopyMended
@@ -31,7 +31,6 @@ from goldthread.rules.bond_orders import MendCopy
 from goldthread.rules.repair import Repair
 from goldthread.slots.kernel import memory_file
 from goldthread.slots.pins import open_for_pins, pin_for_reading, pin_for_writing, unpin
-from goldthread.slots.slot import make_slot
 from goldthread.wire.messages import HoldSlot
 
 __all__ = ["Fetcher", "Mender"]
@@ -201,8 +200,7 @@ class _Mending:
 
     def _make_fresh(self) -> int:
         if self._fresh is None:
-            refuse_without_room(self._size, self._keeper.policy.memory_free_bytes)
-            self._fresh = make_slot(self.order.member, self._size)
+            self._fresh = give_slot(self.order.member, self._size, self._keeper.policy.memory_free_bytes)
         return self._fresh
 
     def _pin(self, cleanup: ExitStack) -> tuple[int | None, list[Source]]:
