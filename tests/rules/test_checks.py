@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +11,7 @@ from goldthread.policy import Policy
 from goldthread.report import AlarmLevel
 from goldthread.rules.bond_events import CopyMended, Patch
 from goldthread.rules.bond_orders import MendCopy
-from goldthread.rules.checks import check_if_due, check_next, take_check, take_mended
+from goldthread.rules.checks import check_if_due, check_next, take_carried, take_check, take_mended
 from goldthread.rules.choice import Choice
 from goldthread.rules.events import Copy, CopyChecked
 from goldthread.rules.member import Member, new_record
@@ -96,6 +97,32 @@ def new_member() -> Member:
     member.persist(holder=KAKASHI, deposited=copy(2).commit)
     member.out.clear()
     return member
+
+
+def test_what_goes_to_the_holder_is_read_on_its_way() -> None:
+    """And not beside that; all of it there, it is read again when a span has gone by."""
+    member, sealed = new_member(), copy(2, Level.SEALED)
+    member.carrying = sealed.commit
+    member.rounds.hurry(sealed, member.now)
+    check_if_due(member)
+    assert member.out == []
+    member.carrying = None
+    take_carried(member, sealed.commit)
+    assert member.out == []
+    member.now = Instant(member.policy.check_every)
+    check_if_due(member)
+    assert CheckCopy(WALK, sealed, background=True) in member.out
+
+
+@pytest.mark.parametrize("read", [None, copy(1).commit])
+def test_what_went_in_part_or_not_at_all_is_read_then(read: CommitId | None) -> None:
+    """The holder had the rest of it; or it could not be carried; or it was another commit that went."""
+    member, sealed = new_member(), copy(2, Level.SEALED)
+    member.carrying = sealed.commit
+    check_next(member)
+    member.carrying = None
+    take_carried(member, read)
+    assert member.out == [CheckCopy(WALK, sealed, background=True)]
 
 
 def test_damage_is_mended_from_every_copy_that_is_known() -> None:

@@ -492,6 +492,7 @@ def test_a_commit_that_was_told_already_is_no_news() -> None:
 def test_a_background_check_that_finds_damage_is_said() -> None:
     talk = Talk()
     talk.first_life(1)
+    talk.ticks(1)
     talk.check(copy_of(1, 1), whole=False)
     assert "damaged in memory" in talk.one(orders.Alarm).text
     assert Step(1) == talk.view.step

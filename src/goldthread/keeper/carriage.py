@@ -329,7 +329,7 @@ class Carriage:
             ward = self._keeper.ward(note.member)
             if ward.epoch == note.commit.epoch:
                 ward.say_held(note.commit.step)
-            self._keeper.tell(CommitHeld(note.member, note.partner, note.commit, note.sent))
+            self._keeper.tell(CommitHeld(note.member, note.partner, note.commit, note.sent, note.is_read))
 
     def _commit_not_carried(self, connection: Connection, note: carrying.CommitNotCarriedNote, _: list[int]) -> None:
         if (note.partner, note.member) in self._carried:

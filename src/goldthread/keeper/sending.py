@@ -124,7 +124,7 @@ class _Sender:
     def _run(self) -> None:
         while (task := self._take()) is not None:
             try:
-                held = self._carry(*task)
+                carried = self._carry(*task)
             except _Overtaken:
                 self._in_vain += self._sent
                 self._hang_up()
@@ -135,7 +135,7 @@ class _Sender:
                 self._tell(CommitNotCarriedNote(self._road.known.partner, self._member, str(error), is_damaged), ())
             else:
                 self._in_vain = 0
-                self._tell(CommitCarriedNote(self._road.known.partner, self._member, held, self._sent), ())
+                self._tell(carried, ())
         self._hang_up()
 
     def _take(self) -> tuple[CommitId, int] | None:
@@ -147,7 +147,7 @@ class _Sender:
                 os.close(task[1])
             return None if self._closed else task
 
-    def _carry(self, commit: CommitId, lent: int) -> CommitId:
+    def _carry(self, commit: CommitId, lent: int) -> CommitCarriedNote:
         """Try until it is held, and say which commit is: a newer one may have taken its place between two tries."""
         self._wanted, self._sent, asked, futile = 0, 0, None, 0
         with reading(lent) as image:
@@ -162,7 +162,9 @@ class _Sender:
                     while True:
                         answer, _ = pipe.receive()
                         if isinstance(answer, Held):
-                            return _not_older(answer.commit, header)
+                            held, partner = _not_older(answer.commit, header), self._road.known.partner
+                            is_read = held == commit and self._wanted == header.payload_bytes
+                            return CommitCarriedNote(partner, self._member, held, self._sent, is_read)
                         if not isinstance(answer, Want):
                             raise PartnerError("a carrier was offered a commit, and answered something else")
                         asked = check_runs(answer.runs, header)

@@ -188,6 +188,8 @@ class CommitHeld(msgspec.Struct, frozen=True, tag=True):
     commit: CommitId
     sent: int = 0
     """Bytes of its chunks that went there: of those only that the holder lacked."""
+    is_read: bool = False
+    """Whether these were all: then the commit was read on its way, and found whole."""
 
 
 class ReplicateFailed(msgspec.Struct, frozen=True, tag=True):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from goldthread.names import Level
+from goldthread.names import CommitId, Level
 from goldthread.report import AlarmLevel
 from goldthread.rules import bond_events, deposits, events, orders
 from goldthread.rules.bond_orders import MendCopy
 from goldthread.rules.events import Copy
 from goldthread.rules.member import Member
 
-__all__ = ["check_if_due", "check_next", "check_soon", "take_check", "take_mended"]
+__all__ = ["check_if_due", "check_next", "check_soon", "take_carried", "take_check", "take_mended"]
 
 
 def check_if_due(member: Member) -> None:
@@ -20,10 +20,11 @@ def check_if_due(member: Member) -> None:
 
 def check_next(member: Member) -> None:
     """See which copies there are, and have one that is due read in the background, unless a life is waiting for
-    copies to be read."""
+    copies to be read. What is on its way to the holder is read by the carrier."""
     if member.is_choosing:
         return
-    copy = member.rounds.begin(_copies_at_rest(member), member.policy.check_every, member.now)
+    copies = _copies_at_rest(member) if member.carrying is None else _deposits(member)
+    copy = member.rounds.begin(copies, member.policy.check_every, member.now)
     if copy is not None:
         member.out.append(orders.CheckCopy(member.record.name, copy, background=True))
 
@@ -33,6 +34,13 @@ def check_soon(member: Member) -> None:
     if member.sealed is not None:
         member.rounds.hurry(member.sealed, member.now)
         check_next(member)
+
+
+def take_carried(member: Member, commit: CommitId | None) -> None:
+    """Nothing is on its way to the holder any more; of this commit all was read and found whole on the way."""
+    if member.sealed is not None and member.sealed.commit == commit:
+        member.rounds.was_read(member.sealed, member.policy.check_every, member.now)
+    check_next(member)
 
 
 def take_check(member: Member, event: events.CopyChecked) -> None:

@@ -263,6 +263,7 @@ def _replicate(bonds: Bonds, member: Member) -> None:
 
 def on_held(bonds: Bonds, member: Member, event: bond_events.CommitHeld) -> None:
     member.carrying = None
+    checks.take_carried(member, event.commit if event.is_read else None)
     record = member.record
     if record.phase is Phase.AWAY:
         return  # It was on its way when a newer life, perhaps the holder's own, was heard of.
@@ -293,6 +294,8 @@ def on_replicate_failed(bonds: Bonds, member: Member, event: bond_events.Replica
     member.carrying = None
     if event.damaged:
         checks.check_soon(member)
+    else:
+        checks.take_carried(member, None)
     take_failure(bonds, member, f"a copy of {member.record.name} could not be brought to its holder: {event.text}")
 
 

@@ -6,7 +6,7 @@ import msgspec
 
 from goldthread.names import Level
 from goldthread.report import AlarmLevel, Ending, EndingKind, Phase, Vitals
-from goldthread.rules import checks, deaths, deposits, events, orders, stops
+from goldthread.rules import deaths, deposits, events, orders, stops
 from goldthread.rules.events import Copy
 from goldthread.rules.member import KILL, InvalidTransition, Member
 
@@ -60,7 +60,7 @@ def on_sealed(member: Member, event: events.CommitSealed) -> None:
     if commit.sequence >= 2 and not member.freed:
         member.freed = True
         member.out.append(orders.FreeSlots(record.name, record.epoch))
-    checks.check_next(member)
+    member.rounds.hurry(member.sealed, member.now)
     if not member.is_alive:
         member.deposits.press()
     deposits.deposit_if_due(member)

@@ -4,8 +4,8 @@ Memory and disks forget in silence, and a copy that nobody reads is whole only b
 its chunks may be damaged here and gone elsewhere. So every copy that lies at rest is read from time to time, while
 others are whole and can mend it. One is read at a time; how much of a core that takes is bounded by the hands.
 
-A commit that was just sealed is read soon. What was deposited was checked chunk by chunk on its way, so it is read for
-the first time when a whole span has gone by.
+A commit that was just sealed is read soon; one that goes to a holder, on its way there. What was deposited was checked
+chunk by chunk on its way, so it is read for the first time when a whole span has gone by.
 """
 
 from __future__ import annotations
@@ -47,6 +47,10 @@ class Rounds:
     def hurry(self, copy: Copy, now: Instant) -> None:
         """This copy is to be read next."""
         self._due[copy.commit, copy.level] = now
+
+    def was_read(self, copy: Copy, every: Span, now: Instant) -> None:
+        """This copy was read by somebody else, all of it."""
+        self._due[copy.commit, copy.level] = Instant(now + every)
 
     def end(self, copy: Copy, every: Span, now: Instant) -> bool:
         """A copy was read, whoever asked for it; whether it is the one that was under way."""

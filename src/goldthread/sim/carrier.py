@@ -130,7 +130,7 @@ class Carrier:
         elif other.carrier.has(host.me, place.name, push.commit):
             push.slot.is_carried = False
             if push.keeper == host.generation:
-                answer = CommitHeld(place.name, push.partner, push.commit)
+                answer = CommitHeld(place.name, push.partner, push.commit, is_read=push.sent == CHUNKS - 1)
                 host.keeper_after(world.network.delay(), host.give, answer)
         else:
             push.sent += 1

@@ -87,6 +87,8 @@ class CommitCarriedNote(msgspec.Struct, frozen=True, tag=True):
     commit: CommitId
     sent: int
     """Bytes of payload that went over the wire for it."""
+    is_read: bool
+    """Whether all of it went, checked chunk by chunk."""
 
 
 class CommitNotCarriedNote(msgspec.Struct, frozen=True, tag=True):
