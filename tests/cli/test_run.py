@@ -75,6 +75,9 @@ def test_a_program_is_found_as_the_shell_would(tmp_path: Path, monkeypatch: pyte
     assert command_of(["job"]) == (str(script),)
     with pytest.raises(UsageError, match="no such program"):
         command_of(["jobs"])
+    with pytest.raises(UsageError) as refused:
+        command_of(["./train.py"])
+    assert refused.value.hint == "a Python file is run by python: -- python ./train.py"
     script.chmod(0o644)
     with pytest.raises(UsageError, match="cannot be executed"):
         command_of(["./job"])

@@ -70,6 +70,11 @@ def test_a_fork_that_asks_what_is_safe_is_refused_and_lives(life: Life) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
 
 
+def test_a_name_that_is_no_text_is_refused(home: Home) -> None:
+    with pytest.raises(UsageError, match="5 cannot name a member"):
+        goldthread.join(5)  # type: ignore[arg-type]
+
+
 def test_a_step_may_be_an_integer_of_numpy(life: Life) -> None:
     """It comes out of any sum of an array; another count would be told in its place."""
     life.commit({"step": np.int64(41)})

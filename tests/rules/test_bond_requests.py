@@ -11,7 +11,7 @@ from trio import HOLD, Owner
 
 from goldthread.names import CommitId, Epoch, KeeperId, Level, MemberName, Step
 from goldthread.policy import Budget
-from goldthread.report import Phase
+from goldthread.report import OwnerState, Phase
 from goldthread.rules import bond_events, events, orders
 from goldthread.rules.events import Copy
 from goldthread.terms import Consent, Terms, WithoutLeaseStore
@@ -179,6 +179,19 @@ def test_what_was_handed_over_starts_here_after_all_when_the_partner_has_lost_it
     pair.kakashi.come_back()
     pair.run(5)
     assert (pair.iruka.running, pair.kakashi.running) == (2, None)
+
+
+def test_who_asks_for_a_handover_before_the_first_copy_came_is_told_to_wait() -> None:
+    """The partner is the holder, and has nothing to go on from yet."""
+    pair = Pair()
+    pair.passing = set()
+    pair.iruka.tell(events.RunAsked(1, WALK, Budget(2)))
+    pair.passing = {IRUKA, KAKASHI}
+    pair.run(1)
+    assert pair.iruka.view.owner_state is OwnerState.SYNCING
+    pair.iruka.tell(bond_events.TakeoverAsked(7, WALK, KAKASHI))
+    refused = pair.iruka.answers[-1]
+    assert isinstance(refused, orders.Refuse) and "on its way to kakashi" in refused.text
 
 
 def test_terms_that_are_too_small_for_a_state_are_said_when_the_bond_is_tied() -> None:

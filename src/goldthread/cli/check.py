@@ -126,7 +126,7 @@ def _refuse_unless_killed(killed: Stage, commit: CommitId, other: CommitId) -> i
     if len(lives) < 2 or lives[0].reached is None or lives[0].reached >= commit.step:
         raise UsageError(
             f"the program made no commit before step {commit.step}, so it could not be killed in the middle",
-            hint="compare after more steps, at least two of its commits: --steps N",
+            hint="compare after more steps (--steps N), or have it commit more often: it is killed between two commits",
         )
     if other.step != commit.step:
         raise UsageError(

@@ -124,7 +124,9 @@ def command_of(argv: Sequence[str]) -> tuple[str, ...]:
     not there."""
     found = shutil.which(argv[0])
     if found is None:
-        hint = "a Python file is run by python: goldthread run -- python FILE"
+        hint = "a program is named as a shell finds it, in PATH or by its path"
+        if argv[0].endswith(".py"):
+            hint = f"a Python file is run by python: -- python {argv[0]}"
         what = "it cannot be executed" if "/" in argv[0] and Path(argv[0]).exists() else "no such program"
         raise UsageError(f"{argv[0]}: {what}", hint=hint)
     script = _run_by_python(argv)[1] if _is_python(argv[0]) else ""

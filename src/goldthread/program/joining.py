@@ -66,6 +66,8 @@ def join(
 
 def _name_of(name: str | None) -> MemberName:
     if name is not None:
+        if not isinstance(name, str):
+            raise UsageError(f"{name!r} cannot name a member", hint='a name is text: goldthread.join("walk")')
         return member_name(name)
     given = os.environ.get("GOLDTHREAD_MEMBER")
     if given:

@@ -30,6 +30,9 @@ def hand_over(bonds: Bonds, member: Member, event: bond_events.TakeoverAsked) ->
     partner = bonds.partners.get(event.to)
     if partner is None:
         member.refuse(event.ticket, "UsageError", f"there is no bond with {name}", "`goldthread bond list` shows them")
+    elif record.holder == event.to and record.owner_state is OwnerState.SYNCING:
+        text = f"the first copy of {record.name} is on its way to {name} still"
+        member.refuse(event.ticket, "UsageError", text, "`goldthread status` says when it is held: try again then")
     elif record.holder != event.to or record.owner_state is not OwnerState.BONDED:
         hint = "it becomes the holder when the present one is gone, or when their bond is ended"
         member.refuse(event.ticket, "UsageError", f"{name} does not hold {record.name}", hint)
