@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pair import Pair
 
+from goldthread.names import CommitId, Epoch, Instant, Step, seconds
+from goldthread.policy import Policy
 from goldthread.report import Phase
+from goldthread.rules.retention import DepositSchedule
 
 
 def test_a_copy_whose_other_is_lost_goes_to_the_vault() -> None:
@@ -18,6 +21,18 @@ def test_a_copy_whose_other_is_lost_goes_to_the_vault() -> None:
         assert pair.iruka.seal(step)
     assert len(pair.iruka.deposits) == 1
     assert pair.iruka.deposits[0].step >= 3
+
+
+def test_a_partner_that_comes_and_goes_does_not_keep_the_disk_busy() -> None:
+    """One deposit in `deposit_retry` at most, however often its copy cannot be counted on."""
+    policy, schedule, begun = Policy(), DepositSchedule(), []
+    for second in range(100):
+        now, commit = Instant(seconds(second)), CommitId(Epoch(1), Step(second), second + 1)
+        schedule.hurry(policy, now)
+        if schedule.begin(commit, None, policy, now):
+            begun.append(second)
+            schedule.succeed(commit)
+    assert begun == [0, 30, 60, 90]
 
 
 def test_what_was_taken_over_goes_to_the_vault() -> None:

@@ -200,7 +200,7 @@ def _expose(member: Member) -> None:
     """The copy that another host had cannot be counted on any more."""
     if member.exposed_at is None and member.record.held is not None:
         member.exposed_at = member.now
-        member.deposits.hurry(member.now)
+        member.deposits.hurry(member.policy, member.now)
 
 
 def _cover(member: Member, text: str) -> None:

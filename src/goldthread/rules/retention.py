@@ -61,12 +61,14 @@ def deposits_to_keep(
 class DepositSchedule:
     """When the newest sealed commit of one member goes to the vault. One deposit is under way at a time."""
 
-    __slots__ = ("due", "failing", "pressing", "under_way", "waiters")
+    __slots__ = ("began", "due", "failing", "pressing", "under_way", "waiters")
 
     def __init__(self) -> None:
         self.under_way: CommitId | None = None
         self.due: Instant | None = None
         """When the next one may begin; None: at once."""
+        self.began: Instant | None = None
+        """When the last one began."""
         self.pressing = False
         """Not at the usual time but as soon as can be: the life is over, or somebody waits."""
         self.failing = False
@@ -79,10 +81,11 @@ class DepositSchedule:
         if not self.failing:
             self.due = None
 
-    def hurry(self, now: Instant) -> None:
-        """The next one is due now: what the vault does not have is in one memory only."""
+    def hurry(self, policy: Policy, now: Instant) -> None:
+        """What the vault does not have is in one memory only: the next one is due now, or soon where the last one is
+        not long ago, since a partner may come and go."""
         if not self.failing:
-            self.due = now
+            self.due = now if self.began is None else max(now, Instant(self.began + policy.deposit_retry))
 
     def begin(self, newest: CommitId | None, deposited: CommitId | None, policy: Policy, now: Instant) -> bool:
         """Whether a deposit of `newest` begins now; it is under way then."""
@@ -95,7 +98,7 @@ class DepositSchedule:
             self.due = Instant(now + policy.deposit_every)
         if self.due is not None and now < self.due:
             return False
-        self.under_way = newest
+        self.under_way, self.began = newest, now
         self.due = Instant(now + policy.deposit_every)
         return True
 

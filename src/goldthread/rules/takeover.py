@@ -58,7 +58,7 @@ def take_over(
         bundle=record.bundle,
     )
     member.former_owner = record.partner
-    member.deposits.hurry(bonds.now)  # Nobody else has what was held.
+    member.deposits.hurry(member.policy, bonds.now)  # Nobody else has what was held.
     fence = member.fence
     if lease is not None:
         fence.lease, fence.version, fence.was_read, fence.lease_epoch = lease, version, True, lease.epoch
