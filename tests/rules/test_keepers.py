@@ -27,6 +27,21 @@ def test_a_life_that_comes_back_goes_on() -> None:
     assert talk.got(orders.Admit) == []
 
 
+def test_a_new_keeper_frees_what_earlier_lives_left() -> None:
+    """The last one died before the present life had two commits of its own: their slots came back with its shim."""
+    talk = Talk()
+    talk.first_life(3)
+    talk.end(1)
+    talk.next_life(2, copy_of(1, 3), copy_of(1, 2))
+    talk.replace_keeper()
+    found(talk, 2)
+    talk.list(copy_of(1, 3), copy_of(1, 2))
+    talk.seal(2, 1)
+    assert talk.got(orders.FreeSlots) == []
+    talk.seal(2, 2)
+    assert (Epoch(2), ()) == (talk.one(orders.FreeSlots).epoch, talk.one(orders.FreeSlots).keep)
+
+
 def test_a_life_that_was_still_starting_joins_the_new_keeper() -> None:
     talk = Talk()
     talk.run()

@@ -177,7 +177,8 @@ class Member:
         self.rounds = Rounds()
         self.proved: CommitId | None = None
         """The deposit that was read again and found whole."""
-        self.freed = True
+        self.freed = False
+        """Whether the memory of earlier lives was freed: it is once the present one has two commits of its own."""
         self.kept: tuple[CommitId, ...] | None = None
         """What stays in memory of earlier lives once the present one is restored."""
         self.rollbacks: list[tuple[int, Step]] = []
