@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
-from goldthread.names import CommitId, Epoch, Instant, KeeperId, MemberName, Span, Step, milliseconds
+from goldthread.names import CommitId, Epoch, Instant, KeeperId, Level, MemberName, Span, Step, milliseconds
 from goldthread.policy import Budget, Policy
 from goldthread.report import Guard, Phase
-from goldthread.rules import bond_events, bond_orders, events
+from goldthread.rules import bond_events, bond_orders, events, orders
+from goldthread.rules.events import Copy
 from goldthread.rules.machine import Machine
 from goldthread.rules.member import Member, new_record
 from goldthread.terms import Terms
@@ -30,6 +33,7 @@ class Keeper:
     def __init__(self) -> None:
         self.machine = Machine(Policy(), KAKASHI, name="kakashi")
         self.now = Instant(milliseconds(1_000))
+        self.said: dict[KeeperId, Facts] = {}
         for partner, name in ((IRUKA, "iruka"), (SAKURA, "sakura")):
             self.machine.handle(bond_events.BondTied(partner, name, Terms(), Terms()), self.now)
             self.machine.handle(bond_events.LinkUp(partner, name), self.now)
@@ -38,11 +42,34 @@ class Keeper:
         """Hear what a partner owns; why that is refused, as it is told, or as another partner is told."""
         self.now = Instant(self.now + milliseconds(100))
         facts = Facts(version, Terms(), "", "", 1 << 30, owned, (), ())
-        orders = self.machine.handle(bond_events.BeatHeard(partner, version, facts), self.now)
-        beats = [
-            one for one in orders if isinstance(one, bond_orders.SendBeat) and one.partner == (listener or partner)
-        ]
+        ordered = self.machine.handle(bond_events.BeatHeard(partner, version, facts), self.now)
+        beats = [one for one in ordered if isinstance(one, bond_orders.SendBeat)]
+        self.said |= {one.partner: one.facts for one in beats if one.facts is not None}
+        beats = [one for one in beats if one.partner == (listener or partner)]
         return [fact.refused for one in beats if one.facts is not None for fact in one.facts.held if fact.refused]
+
+    def told(self, partner: KeeperId) -> Facts:
+        """What a partner was told last when something was heard."""
+        return self.said[partner]
+
+    def take(self, partner: KeeperId) -> None:
+        """A whole copy comes from a partner, and what is needed to run it."""
+        copy = Copy(COMMIT, Level.HELD, 1 << 20)
+        self.machine.handle(bond_events.CopyLanded(partner, WALK, copy), self.now)
+        self.machine.handle(bond_events.BundleLanded(partner, WALK, "ab"), self.now)
+
+    def wait(self, span: int, *heard: KeeperId) -> None:
+        """So many seconds go by in which these partners are heard."""
+        for number in range(2 * span):
+            self.now = Instant(self.now + milliseconds(500))
+            self.machine.handle(events.Ticked(), self.now)
+            for partner in heard:
+                self.machine.handle(bond_events.BeatHeard(partner, 1_000 + number, None), self.now)
+
+    def ask_takeover(self) -> list[Any]:
+        """A person wants the member here; the answers."""
+        ordered = self.machine.handle(bond_events.TakeoverAsked(9, WALK, KAKASHI), self.now)
+        return [order for order in ordered if isinstance(order, orders.Accept | orders.Refuse)]
 
 
 def test_an_older_life_is_refused_where_another_partner_has_a_newer_one() -> None:
@@ -73,6 +100,76 @@ def test_who_hears_of_a_newer_life_says_so_to_the_owner_of_an_older_one() -> Non
     )
     assert kakashi.hear(IRUKA, 1, older) == []
     assert kakashi.hear(SAKURA, 1, newer, listener=IRUKA) == ["a newer life of walk than 2 has begun elsewhere"]
+
+
+def test_the_owner_of_an_older_life_is_told_of_the_newer_one_where_its_copy_is_held() -> None:
+    """By the newer one's number: so it knows that its own life is over."""
+    kakashi = Keeper()
+    kakashi.machine.handle(events.RunAsked(1, WALK, Budget(0)), kakashi.now)
+    kakashi.hear(IRUKA, 1, msgspec.structs.replace(RUNNING, origin=KAKASHI, epoch=Epoch(2)))
+    kakashi.hear(SAKURA, 1, msgspec.structs.replace(RUNNING, origin=KAKASHI, epoch=Epoch(3), hold=False))
+    told = [fact for fact in kakashi.told(IRUKA).held if fact.refused]
+    assert [(fact.member, fact.epoch) for fact in told] == [(WALK, 3)]
+
+
+@pytest.mark.parametrize("guard", [Guard.PROMISE, Guard.NONE])
+def test_a_copy_of_an_older_life_is_not_taken_over_beside_a_newer_one(guard: Guard) -> None:
+    """Iruka owned it, then Sakura, as a person decided: that Iruka falls silent says nothing of Sakura's life. Nor of
+    Kakashi's own, when it is given that; a person who wants it taken over is told that it runs here."""
+    kakashi = Keeper()
+    kakashi.hear(IRUKA, 1, msgspec.structs.replace(RUNNING, guard=guard))
+    kakashi.take(IRUKA)
+    sakuras = msgspec.structs.replace(RUNNING, epoch=Epoch(2))
+    kakashi.hear(SAKURA, 1, sakuras)
+    kakashi.take(SAKURA)
+    kakashi.wait(30)
+    assert kakashi.machine.view(WALK) is None
+    kakashi.hear(SAKURA, 2, msgspec.structs.replace(sakuras, phase=Phase.DOWN, given_up=True))
+    kakashi.wait(30)
+    (answer,) = kakashi.ask_takeover()
+    assert isinstance(answer, orders.Refuse) and answer.text == "walk runs here"
+    view = kakashi.machine.view(WALK)
+    assert view is not None and (view.phase, view.epoch) == (Phase.STARTING, 3)
+
+
+def test_a_copy_of_an_older_life_is_let_go_when_a_newer_one_has_two_commits_here() -> None:
+    kakashi = Keeper()
+    kakashi.hear(IRUKA, 1, RUNNING)
+    kakashi.take(IRUKA)
+    kakashi.hear(SAKURA, 1, msgspec.structs.replace(RUNNING, epoch=Epoch(2)))
+    kakashi.take(SAKURA)
+    kakashi.hear(SAKURA, 2, msgspec.structs.replace(RUNNING, epoch=Epoch(2), phase=Phase.DOWN, given_up=True))
+    assert [held.partner for held in kakashi.machine.held_views()] == [IRUKA]
+    kakashi.machine.handle(events.LifeStarted(WALK, Epoch(3), 100), kakashi.now)
+    for number in (1, 2):
+        sealed = CommitId(Epoch(3), Step(5 + number), number)
+        ordered = kakashi.machine.handle(events.CommitSealed(WALK, sealed, 1 << 20), kakashi.now)
+    assert bond_orders.DropCopies(IRUKA, WALK) in ordered
+    assert kakashi.machine.held_views() == ()
+
+
+def test_a_person_who_takes_an_older_life_over_outranks_the_newer_one() -> None:
+    """Sakura has a newer life, of which nothing is held here, and nobody hears of either."""
+    kakashi = Keeper()
+    kakashi.hear(IRUKA, 1, RUNNING)
+    kakashi.take(IRUKA)
+    kakashi.hear(SAKURA, 1, msgspec.structs.replace(RUNNING, epoch=Epoch(4), hold=False))
+    kakashi.wait(30)
+    kakashi.ask_takeover()
+    view = kakashi.machine.view(WALK)
+    assert view is not None and view.epoch == 5
+
+
+def test_a_person_takes_over_the_newest_life_that_is_held() -> None:
+    kakashi = Keeper()
+    kakashi.hear(IRUKA, 1, RUNNING)
+    kakashi.take(IRUKA)
+    kakashi.hear(SAKURA, 1, msgspec.structs.replace(RUNNING, epoch=Epoch(2)))
+    kakashi.take(SAKURA)
+    kakashi.wait(30, IRUKA)
+    kakashi.ask_takeover()
+    view = kakashi.machine.view(WALK)
+    assert view is not None and view.epoch == 3
 
 
 @pytest.mark.parametrize(

@@ -211,6 +211,11 @@ class Bonds:
         """For whom a member of this name is held here; empty where none is."""
         return next((self.name_of(owner) for owner, name in self.helds if name == member), "")
 
+    def owned(self, member: MemberName) -> Member | None:
+        """The member of this name that is this keeper's own, by what is known here."""
+        own = self.members.get(member)
+        return None if own is None or own.record.phase in (Phase.ABSENT, Phase.AWAY) else own
+
     def let_copies_go(self) -> str:
         """This keeper ends in order, and its copies with it: the next one must not count on them. Says which."""
         gone = []

@@ -72,7 +72,10 @@ def on_granted(bonds: Bonds, held: Held, event: bond_events.LeaseGranted) -> Non
 
 
 def _take(bonds: Bonds, held: Held, lease: Lease, version: str | None, asked_at: Instant | None) -> None:
-    """The lease is this keeper's. Its copy may have been lost since it was claimed."""
+    """The lease is this keeper's. Its copy may have been lost since it was claimed, or the member come here from
+    another owner."""
+    if bonds.owned(held.record.member) is not None:
+        return
     if held.record.commit is None or not held.is_sure:
         say_once(bonds, held, f"its lease is {bonds.name}'s, and no whole copy of {held.record.member} is here")
     else:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from goldthread.names import CommitId, MemberName, Step
+from goldthread.names import CommitId, Epoch, MemberName, Step
 from goldthread.report import Guard, OwnerState, Phase
+from goldthread.rules.bond_orders import HeldRecord
 from goldthread.rules.holding import newer_life
 from goldthread.rules.member import Member
 from goldthread.rules.orders import MemberRecord
@@ -127,15 +128,19 @@ def _held(bonds: Bonds, partner: Partner) -> tuple[HeldFact, ...]:
     for (owner, name), held in sorted(bonds.helds.items()):
         if owner == partner.id:
             record, reason = held.record, refused.pop(name, "")
-            found.append(HeldFact(name, record.origin, record.epoch, record.commit, record.bundle, reason))
+            epoch = _highest(bonds, record) if reason else record.epoch
+            found.append(HeldFact(name, record.origin, epoch, record.commit, record.bundle, reason))
     for name, reason in sorted(refused.items()):
         fact = partner.owns(name)
         if fact is not None:
-            own = bonds.members.get(name)
-            is_ours = own is not None and own.record.origin == fact.origin
-            epoch = max(fact.epoch, own.record.epoch) if is_ours and own is not None else fact.epoch
-            found.append(HeldFact(name, fact.origin, epoch, None, "", reason))
+            found.append(HeldFact(name, fact.origin, _highest(bonds, fact), None, "", reason))
     return tuple(found)
+
+
+def _highest(bonds: Bonds, told: OwnedFact | HeldRecord) -> Epoch:
+    """The highest life of a partner's member that is known here: it may have been this keeper's own."""
+    own = bonds.members.get(told.member)
+    return told.epoch if own is None or own.record.origin != told.origin else max(told.epoch, own.record.epoch)
 
 
 def _refused(bonds: Bonds, partner: Partner) -> dict[MemberName, str]:

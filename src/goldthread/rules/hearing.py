@@ -322,7 +322,10 @@ def on_mended(bonds: Bonds, event: bond_events.CopyMended) -> None:
 
 def on_takeover(bonds: Bonds, event: bond_events.TakeoverAsked) -> None:
     member = bonds.members.get(event.member)
-    held = next((one for (_, name), one in bonds.helds.items() if name == event.member), None)
+    helds = [one for (_, name), one in bonds.helds.items() if name == event.member]
+    if bonds.owned(event.member) is not None:
+        helds = []  # What is held of it is of an older life.
+    held = max(helds, key=lambda one: one.record.epoch, default=None)
     if event.to != bonds.me and member is not None and member.record.phase is not Phase.AWAY:
         bonds.set_time(member)
         handover.hand_over(bonds, member, event)

@@ -121,16 +121,16 @@ def _yields(bonds: Bonds, own: Member, partner: Partner, fact: OwnedFact) -> boo
     return record.origin == bonds.me or (record.origin != partner.id and bonds.me > partner.id)
 
 
-def newer_life(own: Member | None, fact: OwnedFact) -> str:
-    """That a member which went away from here lives on, by what is known, in a newer life than the fact tells; empty
-    where it does not."""
+def newer_life(own: Member | None, fact: OwnedFact | HeldRecord) -> str:
+    """That a member which went away from here lives on, by what is known, in a newer life than its owner told of;
+    empty where it does not."""
     if own is None or own.record.phase is not Phase.AWAY or own.record.origin != fact.origin:
         return ""
     is_newer = own.record.epoch > fact.epoch
     return f"a newer life of {fact.member} than {fact.epoch} has begun elsewhere" if is_newer else ""
 
 
-def _newer_elsewhere(bonds: Bonds, partner: Partner, fact: OwnedFact) -> str:
+def _newer_elsewhere(bonds: Bonds, partner: Partner, fact: OwnedFact | HeldRecord) -> str:
     """Another partner has a newer life of it, by its own word, though nothing of that is held here: it may have ended,
     or be held by another keeper."""
     for other in bonds.partners.values():
@@ -138,6 +138,14 @@ def _newer_elsewhere(bonds: Bonds, partner: Partner, fact: OwnedFact) -> str:
         if told is not None and told.origin == fact.origin and told.begun and told.epoch > fact.epoch:
             return f"life {told.epoch} of {fact.member} is {other.name}'s, by its own word"
     return ""
+
+
+def _newest_known(bonds: Bonds, record: HeldRecord) -> Epoch:
+    """The newest life of what is held that this keeper knows of, whoever runs it."""
+    away = bonds.members.get(record.member)
+    told = [partner.owns(record.member) for partner in bonds.partners.values()]
+    others = [fact.epoch for fact in told if fact is not None and fact.origin == record.origin]
+    return max(record.epoch, *others, Epoch(0) if away is None else away.record.epoch)
 
 
 def _why_over(bonds: Bonds, partner: Partner, fact: OwnedFact) -> str:
@@ -265,8 +273,12 @@ def lose_copy(bonds: Bonds, held: Held, text: str, what: str = "lost") -> None:
 
 
 def consider(bonds: Bonds, held: Held) -> None:
-    """Decide, from all that is known now, whether this keeper goes on holding, doubts, claims or takes over."""
-    record = held.record
+    """Decide, from all that is known now, whether this keeper goes on holding, doubts, claims or takes over. What it
+    owns itself it takes over from nobody: a copy of an older life may still be held here for a former owner."""
+    record, own = held.record, bonds.owned(held.record.member)
+    if own is not None and own.freed and own.sealed is not None and own.sealed.commit.epoch > record.epoch:
+        drop(bonds, held)  # Like what is left here of older lives in its own memory.
+        return
     partner = bonds.partners[record.partner]
     contact = partner.contact(bonds.awake)
     is_lost = contact is Contact.SILENT and partner.record.ending is False
@@ -274,6 +286,8 @@ def consider(bonds: Bonds, held: Held) -> None:
         # Where no answer comes, the register tells how it went. Nothing is promised before, also to an owner that is
         # heard again: the lease may be this keeper's.
         claiming.read_lease(bonds, held)
+        return
+    if own is not None:
         return
     if not (is_lost or record.given_up or record.wanted):
         _calm(bonds, held, partner, contact)
@@ -294,7 +308,7 @@ def consider(bonds: Bonds, held: Held) -> None:
     if record.guard is Guard.LEASE and bonds.lease_store:
         claiming.claim(bonds, held, partner)
     elif record.given_up or record.wanted or bonds.now >= partner.promise_until + bonds.policy.clock_margin:
-        takeover.take_over(bonds, held, Epoch(record.epoch + 1))
+        takeover.take_over(bonds, held, Epoch(_newest_known(bonds, record) + 1))
 
 
 def _calm(bonds: Bonds, held: Held, partner: Partner, contact: Contact) -> None:
@@ -314,6 +328,9 @@ def _hindrance(bonds: Bonds, held: Held, partner: Partner, is_lost: bool) -> str
     record, name = held.record, held.record.member
     if record.phase in (Phase.ENDED, Phase.AWAY) and not record.given_up:
         return f"{name} had ended"
+    newer = newer_life(bonds.members.get(name), record) or _newer_elsewhere(bonds, partner, record)
+    if newer and not record.wanted:
+        return newer
     if record.commit is None:
         return f"{name} cannot be taken over: no whole copy of it is here"
     if not held.is_sure:
