@@ -333,7 +333,8 @@ def test_an_event_of_a_bond_that_is_not_known_changes_nothing() -> None:
 
 
 def test_a_member_that_went_away_goes_on_from_what_was_kept_aside_when_a_person_says_so() -> None:
-    """Its new owner is lost, and nothing of its newer life had come back yet."""
+    """Its new owner is lost, and nothing of its newer life had come back yet. That one may have begun more lives, which
+    nobody heard of: what a person decided outranks them."""
     pair = Pair()
     pair.start(3)
     pair.cut()
@@ -349,3 +350,4 @@ def test_a_member_that_went_away_goes_on_from_what_was_kept_aside_when_a_person_
     assert isinstance(answer, orders.Accept)
     pair.run(4)
     assert pair.iruka.running is not None and pair.iruka.seal(5)
+    assert pair.iruka.running > 10

@@ -80,13 +80,16 @@ def release(bonds: Bonds, member: Member, ticket: int) -> None:
 
 
 def reclaim(bonds: Bonds, member: Member, ticket: int) -> None:
-    """A person decides that a member goes on here that went away, from what was kept aside: no other copy is here."""
+    """A person decides that a member goes on here that went away, from what was kept aside: no other copy is here. Its
+    owner may have begun more lives than were heard of here; what a person decided is to outrank them."""
     name = member.record.name
     owner = next((one for one in bonds.partners.values() if bonds.hears(one) and one.owns(name) is not None), None)
     if owner is not None:
         hint = f"on {owner.name}: `goldthread takeover {name} --to {bonds.name}` hands it over without a lost step"
         member.refuse(ticket, "UsageError", f"{owner.name}, which owns {name}, lives", hint)
         return
+    number = Epoch(member.record.epoch + _OUTRANKED)
+    member.persist(epoch=number, started=number, begun=number)
     reason = f"life {member.next_epoch} starts here from what was kept aside, as a person decided"
     beginnings.start_life(member, reason, holder=None)
     member.alarm(AlarmLevel.WARNING, f"{name}: {reason}")
