@@ -228,6 +228,7 @@ def _let_go(member: Member, state: OwnerState) -> None:
 
 def _give_to(bonds: Bonds, member: Member, partner: Partner) -> None:
     turn(member, OwnerState.SYNCING, holder=partner.id, held=None, differences=())
+    member.carrying = None  # What may still be on its way goes to another one.
     member.retry_at = bonds.now
     member.bundle_sent = ""
     member.out.append(
@@ -262,12 +263,12 @@ def _replicate(bonds: Bonds, member: Member) -> None:
 
 
 def on_held(bonds: Bonds, member: Member, event: bond_events.CommitHeld) -> None:
+    record = member.record
+    if record.phase is Phase.AWAY or event.partner != record.holder:
+        return  # It was on its way when a newer life, perhaps the holder's own, was heard of, or to a former holder.
     member.carrying = None
     checks.take_carried(member, event.commit if event.is_read else None)
-    record = member.record
-    if record.phase is Phase.AWAY:
-        return  # It was on its way when a newer life, perhaps the holder's own, was heard of.
-    if event.partner != record.holder or (record.held is not None and event.commit <= record.held):
+    if record.held is not None and event.commit <= record.held:
         return
     is_first = record.held is None
     member.record = msgspec.structs.replace(record, held=event.commit)
@@ -291,11 +292,14 @@ def _serve_waiters(bonds: Bonds, member: Member) -> None:
 
 
 def on_replicate_failed(bonds: Bonds, member: Member, event: bond_events.ReplicateFailed) -> None:
-    member.carrying = None
+    is_present = event.partner == member.record.holder
+    if is_present:
+        member.carrying = None
     if event.damaged:
         checks.check_soon(member)
-    else:
-        checks.take_carried(member, None)
+    if not is_present:
+        return  # What is on its way now goes to another one.
+    checks.take_carried(member, None)
     take_failure(bonds, member, f"a copy of {member.record.name} could not be brought to its holder: {event.text}")
 
 
