@@ -6,6 +6,8 @@ import queue
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from goldthread.keeper.sending import Sendings
 from goldthread.names import CommitId, Epoch, Step
 from goldthread.rules.bond_events import CommitHeld
@@ -48,13 +50,16 @@ def test_one_is_given_up_and_the_next_is_finished(tmp_path: Path) -> None:
         life.close()
 
 
-def test_the_newest_is_held_and_the_one_before_it_never(tmp_path: Path) -> None:
-    """One order has one answer: what is held in the end."""
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_the_newest_is_held_and_the_one_before_it_never(epoch: int, tmp_path: Path) -> None:
+    """One order has one answer: what is held in the end, also where that is of the next life."""
     with two_hosts(tmp_path) as (owner, holder):
         tie(owner, holder, bandwidth=SLOW)
-        life = Life(owner, CHUNKS)
-        first = life.commit()
+        life = before = Life(owner, CHUNKS)
+        first = before.commit()
         owner.do(lambda: owner.carriage.replicate(Replicate(WALK, first, holder.me)))
+        if epoch != before.epoch:
+            life = Life(owner, CHUNKS, epoch)
         newest = life.commit()
         owner.do(lambda: owner.carriage.overtake(Overtake(WALK, newest, holder.me)))
         taken_in(owner)
@@ -63,4 +68,6 @@ def test_the_newest_is_held_and_the_one_before_it_never(tmp_path: Path) -> None:
         assert isinstance(answer, CommitHeld)
         assert answer.commit == newest
         assert held_image(holder, owner.me, newest) == life.image(newest)
-        life.close()
+        before.close()
+        if life is not before:
+            life.close()

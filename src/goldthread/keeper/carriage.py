@@ -131,7 +131,9 @@ class Carriage:
         os.close(lent)
 
     def overtake(self, order: Overtake) -> None:
+        """The newer commit may be of a newer life, whose slots are others."""
         if (order.partner, order.member) in self._carried:
+            self._carried[order.partner, order.member] = Replicate(order.member, order.commit, order.partner)
             self._say(carrying.OvertakeCommit(order.partner, order.member, order.commit))
 
     def allow(self, order: AllowCopies) -> None:

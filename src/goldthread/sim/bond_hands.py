@@ -102,7 +102,7 @@ class BondHands:
     # Copies
 
     def _replicate(self, order: Replicate) -> None:
-        self._host.carrier.push(self._host.places[order.member], order.commit, order.partner)
+        self._host.carrier.replicate(self._host.places[order.member], order.commit, order.partner)
 
     def _overtake(self, order: Overtake) -> None:
         self._host.carrier.overtake(order.partner, order.member, order.commit)

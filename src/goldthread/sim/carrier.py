@@ -91,7 +91,11 @@ class Carrier:
 
     # The owner's side
 
-    def push(self, place: Place, commit: CommitId, partner: KeeperId, in_vain: int = 0) -> None:
+    def replicate(self, place: Place, commit: CommitId, partner: KeeperId) -> None:
+        self._newest[partner, place.name] = commit
+        self._push(place, commit, partner)
+
+    def _push(self, place: Place, commit: CommitId, partner: KeeperId, in_vain: int = 0) -> None:
         """Bring this commit, or the newest of its life, to the partner."""
         sealed = [slot for slot in place.shelf if slot.commit is not None and slot.epoch == commit.epoch]
         slot = max(sealed, key=lambda slot: slot.commit or commit, default=None)
@@ -114,11 +118,11 @@ class Carrier:
             push.slot.is_carried = False
             return
         other = world.hosts[push.partner]
-        newest = self._newest.get((push.partner, place.name), push.commit)
+        newest = self._newest[push.partner, place.name]
         if newest > push.commit and may_overtake(push.sent, push.in_vain, CHUNKS):
             push.slot.is_carried = False
             if push.keeper == host.generation:
-                self.push(place, push.commit, push.partner, push.in_vain + push.sent)
+                self._push(place, newest, push.partner, push.in_vain + push.sent)
         elif not world.network.reaches(host, other) or other.awake_at > world.now:
             if push.tries < _TRIES:
                 push.tries += 1
