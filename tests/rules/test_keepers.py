@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from talk import FINISHED, KILLED, RAISED, WALK, Talk, commit, copy_of
 
-from goldthread.names import Epoch, Level
+from goldthread.names import Epoch, Level, milliseconds, seconds
 from goldthread.policy import Budget, Policy
 from goldthread.report import EndingKind, Phase
 from goldthread.rules import events, orders
@@ -68,6 +68,21 @@ def test_a_keeper_that_slept_waits_on() -> None:
     talk.replace_keeper()
     talk.tell(events.Ticked(), 3600)
     assert talk.view.phase == Phase.RETURNING
+
+
+def test_who_comes_back_to_a_keeper_that_stood_still_is_given_the_time_again() -> None:
+    """However often it slept, and however long; and a keeper that is starved without end waits for a bounded time."""
+    talk = Talk(Policy(tick=milliseconds(500), return_grace=seconds(2)))
+    talk.first_life(3)
+    talk.replace_keeper()
+    talk.tell(events.Ticked(), 0.2)
+    for _ in range(2):
+        talk.tell(events.Ticked(), 4)
+    talk.tell(events.Ticked(), 0.5)
+    assert talk.view.phase == Phase.RETURNING
+    for _ in range(8):
+        talk.tell(events.Ticked(), 4)
+    assert talk.view.phase == Phase.STARTING
 
 
 def test_a_death_that_the_shim_tells_of_is_a_death() -> None:

@@ -253,10 +253,19 @@ class Machine:
                 raise InvalidTransition(f"time went backwards: {now} after {before}")
             pace = self._policy.tick if self._bonds.is_idle else min(self._policy.tick, self._policy.beat_every)
             self._awake = Span(self._awake + min(now - before, AWAKE_TICKS * pace))
+            if now - before > AWAKE_TICKS * pace:
+                self._give_time_again(Span((AWAKE_TICKS - 1) * pace))
             if now - before > self._policy.return_grace:
                 self._bonds.stood_still(Span(now - before), self._awake)
         self._heard_at = now
         self._bonds.now, self._bonds.awake = now, self._awake
+
+    def _give_time_again(self, span: Span) -> None:
+        """The host stood still: of what counts of that, nobody had more than a tick to come back in. A tick counts all
+        the same, so that a keeper that is starved without end does not wait without end."""
+        for member in self._members.values():
+            if member.grace_over is not None:
+                member.grace_over = Span(member.grace_over + span)
 
     def _set_time(self, member: Member) -> None:
         if self._heard_at is not None:
