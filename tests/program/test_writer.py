@@ -227,8 +227,9 @@ sys.stdin.readline()
 """
 
 
-def test_a_slot_that_is_read_is_not_overwritten() -> None:
-    """Another is taken; where all are read, the writer waits for the reader."""
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_slot_that_is_read_is_not_overwritten(first: int) -> None:
+    """Another is taken; where all are read, the writer waits for the reader that ends first."""
     writer = new_writer()
     for step in range(3):
         write(writer, [step], step)
@@ -247,12 +248,16 @@ def test_a_slot_that_is_read_is_not_overwritten() -> None:
     done = threading.Event()
     waiting = threading.Thread(target=lambda: (write(writer, [3], 3), done.set()))
     waiting.start()
+    while sum(place.is_pinned for place in writer._places.values()) < len(readers):
+        threading.Event().wait(0.001)  # Until it has tried both.
     assert not done.is_set()
     assert sorted(header.step for header in sealed(writer)) == [0, 1, 2]
-    readers[0].communicate("go on\n")
+    readers[first].communicate("go on\n")
+    is_done = done.wait(60)
+    readers[1 - first].communicate("go on\n")
     waiting.join()
-    assert sorted(header.step for header in sealed(writer)) == [1, 2, 3]
-    readers[1].communicate("go on\n")
+    assert is_done
+    assert sorted(header.step for header in sealed(writer)) == [1 - first, 2, 3]
 
 
 KILLED = """

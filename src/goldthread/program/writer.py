@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from operator import attrgetter, eq
+from time import sleep
 from typing import Any, Final
 
 from goldthread.errors import NoRoom
@@ -35,7 +36,8 @@ __all__ = ["Writer"]
 
 _HEADROOM: Final = 8
 """A slot is asked for with an eighth more than is needed, so that a growing state does not ask each time."""
-
+_LOOK_SECONDS: Final = 0.001
+"""The kernel waits for one reader, not for the first of several."""
 
 _sequence: Final = attrgetter("sequence")
 
@@ -59,10 +61,10 @@ class _Place:
         """Of the sealed commit; 0 where there is none."""
         return self.seal[0]
 
-    def pin(self, *, wait: bool = False) -> bool:
-        """Keep readers out, unless somebody reads; or `wait` until nobody does."""
+    def pin(self) -> bool:
+        """Keep readers out, unless somebody reads."""
         self.is_pinned = True
-        return pin_for_writing(self.own, wait=wait)
+        return pin_for_writing(self.own)
 
     def unpin(self) -> None:
         unpin(self.own)
@@ -236,7 +238,7 @@ class Writer:
         return max(sealed, key=_sequence, default=None)
 
     def _take_place(self, needed: int) -> _Place | None:
-        """A slot that may be overwritten, pinned for writing; a reader of the last one is waited for."""
+        """A slot that may be overwritten, pinned for writing; where all are read, the first that is not any more."""
         ahead, self._ahead = self._ahead, None
         if ahead is not None and needed <= ahead.slot.bytes and ahead.pin():
             return ahead
@@ -247,9 +249,7 @@ class Writer:
         while True:
             choice = self._choose(needed, most, busy)
             if choice.index is None and busy:
-                oldest = min(busy, key=lambda index: self._places[index].sequence)
-                self._places[oldest].pin(wait=True)
-                busy.remove(oldest)
+                busy.remove(self._wait_for_one(busy))
             elif choice.index is not None and not choice.fresh:
                 place = self._places[choice.index]
                 if place.pin():
@@ -267,6 +267,18 @@ class Writer:
                         raise refused
                     return None
                 most = len(self._places)  # Go on with the slots that there are.
+
+    def _wait_for_one(self, busy: set[int]) -> int:
+        """The first of these slots that nobody reads any more; it is pinned for writing.
+
+        One may go to the vault and be free in a moment, another to a partner, over a link that is slow, or cut.
+        """
+        oldest_first = sorted(busy, key=lambda index: self._places[index].sequence)
+        while True:
+            for index in oldest_first:
+                if self._places[index].pin():
+                    return index
+            sleep(_LOOK_SECONDS)
 
     def _choose(self, needed: int, most: int, busy: set[int]) -> SlotChoice:
         slots = [SlotState(i, p.slot.bytes, p.seal[0], i in busy) for i, p in sorted(self._places.items())]
