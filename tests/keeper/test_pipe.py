@@ -168,6 +168,41 @@ def test_silence_in_the_midst_of_something_ends_it(
             answerer.send(Want(()), [memoryview(bytes(64 << 20))])
 
 
+def test_who_takes_a_little_at_a_time_is_not_silent(ends: tuple[Pipe, Pipe], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel calls a socket writable when a third of all that waits there has gone, and not before."""
+    caller, answerer = ends
+    data = os.urandom(8 << 20)
+    pieces: list[memoryview] = []
+    told: list[bool] = []
+    rest = threading.Thread(target=lambda: pieces.append(answerer.read(len(data) - sum(map(len, pieces)))))
+    is_ready = Pipe._is_ready
+
+    def take_a_little(pipe: Pipe, wanted: int, seconds: float) -> bool:
+        """Twice; then all that is left."""
+        if pipe is not caller or rest.ident is not None:
+            return is_ready(pipe, wanted, seconds)
+        if len(told) == 2:
+            rest.start()
+            return is_ready(pipe, wanted, seconds)
+        if not told:
+            answerer.receive()
+        left = caller._unsent()
+        while caller._unsent() == left:
+            pieces.append(answerer.read(16 << 10))
+        told.append(is_ready(pipe, wanted, 0))
+        clock[0] += seconds
+        return told[-1]
+
+    clock = [0.0]
+    monkeypatch.setattr("goldthread.keeper.pipe.monotonic", lambda: clock[0])
+    monkeypatch.setattr("goldthread.keeper.pipe._PATIENCE_SECONDS", 2.0)
+    monkeypatch.setattr(Pipe, "_is_ready", take_a_little)
+    caller.send(Chunks(0, 1), [memoryview(data)])
+    rest.join()
+    assert told == [False, False]
+    assert b"".join(pieces) == data
+
+
 def test_who_says_nothing_is_not_taken_for_gone(ends: tuple[Pipe, Pipe]) -> None:
     """An idle connection stays good, and says so."""
     caller, answerer = ends
@@ -181,18 +216,36 @@ def test_an_end_is_said(ends: tuple[Pipe, Pipe]) -> None:
     """In the midst of a frame or between two: the partner cannot be reached any more."""
     caller, answerer = ends
     caller.cut()
-    with pytest.raises(PartnerUnreachable):
-        answerer.receive()
-    with pytest.raises(PartnerUnreachable):
-        caller.receive()
+    for end in (answerer, caller):
+        with pytest.raises(PartnerUnreachable, match=r"was cut: (end of stream|Connection reset by peer)"):
+            end.receive()
 
 
 def test_bytes_that_are_no_record_end_the_pipe(ends: tuple[Pipe, Pipe]) -> None:
     """Somebody on the way changed them: nothing of it is believed."""
     caller, answerer = ends
     os.write(caller._stream.fileno(), b"\x17\x03\x03\x00\x20" + os.urandom(32))
-    with pytest.raises(PartnerError):
+    with pytest.raises(PartnerError, match=r"was changed on its way: decryption failed or bad record mac"):
         answerer.receive()
+
+
+def test_a_key_that_is_not_known_is_said_as_such_to_both(tmp_path: Path) -> None:
+    """The caller hears of it when its own proof is over already."""
+    iruka, kakashi = keys_of(tmp_path, "iruka", "kakashi")
+    kakashi.unpin(iruka.me)
+    with socket.create_server(("127.0.0.1", 0)) as door:
+
+        def serve() -> None:
+            with pytest.raises(
+                PartnerError, match="does not prove its key, or refuses ours: certificate verify failed"
+            ):
+                answer(kakashi, door.accept()[0])
+
+        serving = threading.Thread(target=serve)
+        serving.start()
+        with pytest.raises(PartnerError, match="or refuses ours: tlsv1 alert unknown ca"):
+            call(iruka, [f"127.0.0.1:{door.getsockname()[1]}"], kakashi.me)
+        serving.join()
 
 
 def test_a_word_of_the_other_side_is_refused(ends: tuple[Pipe, Pipe]) -> None:

@@ -9,9 +9,12 @@ Every wait has an end. What cannot be right raises `PartnerError`, a connection 
 
 from __future__ import annotations
 
+import fcntl
+import os
 import select
 import socket
 import struct
+import termios
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from time import monotonic
@@ -49,7 +52,6 @@ _ENGINE_SECONDS: Final = 1
 """So long the engine waits by itself. A signal may end that early; the rest of the patience is waited outside."""
 _CALL_SECONDS: Final = 5.0
 _LAST_WORD_SECONDS: Final = 2.0
-_LAST_WORD_PIECES: Final = 1024
 _LAST_WORD_BYTES: Final = 256 << 10
 _RECORD_BYTES: Final = 16 << 10
 """The most that TLS gives at a time."""
@@ -60,6 +62,7 @@ _CIPHERS: Final = b"TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_
 
 _TIMEVAL: Final = struct.Struct("@ll")
 """Seconds and microseconds, as the kernel wants them."""
+_COUNT: Final = struct.Struct("@i")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -77,7 +80,7 @@ class Pipe:
 
     def shake_hands(self, keys: Keys) -> None:
         """Prove both keys, and agree on a protocol. The other side must be a pinned partner."""
-        with _said_plainly():
+        with self._said_plainly():
             self._patiently(self._tls.do_handshake)
         partner = keys.partner_of(fingerprint_at(self._tls))
         if partner is None:
@@ -88,7 +91,7 @@ class Pipe:
         check_greeting(greeting)
 
     def send(self, message: msgspec.Struct, bulk: Sequence[memoryview] = ()) -> None:
-        with _said_plainly():
+        with self._said_plainly():
             self._patiently(self._tls.send, frame_head(message, sum(map(len, bulk))))
             for part in filter(len, bulk):
                 self._patiently(self._tls.send, part)
@@ -96,7 +99,7 @@ class Pipe:
     def wait(self, seconds: float) -> bool:
         """Whether a frame has begun to arrive within that time."""
         end = monotonic() + seconds
-        with _said_plainly():
+        with self._said_plainly():
             while self._tls.pending() or self._is_ready(select.POLLIN, end - monotonic()):
                 with suppress(SSL.WantReadError):
                     self._tls.recv(1, socket.MSG_PEEK)
@@ -123,18 +126,24 @@ class Pipe:
     def read_into(self, view: memoryview) -> None:
         """Bulk, to where it shall lie."""
         at, end = 0, len(view)
-        with _said_plainly():
+        with self._said_plainly():
             while at < end:
                 at += self._patiently(self._take, view[at:])
 
     def refuse(self, error: GoldthreadError) -> None:
-        """Say why, and wait a while until the other side has heard it and ended the connection."""
+        """Say why, and end."""
         with suppress(GoldthreadError, OSError):
             self.send(StreamRefused.of(error))
+            self.hear_out()
+
+    def hear_out(self) -> None:
+        """Say no more, and wait a while until the other side has heard it all and ended the connection. Who closes a
+        socket where something is unread loses the last word."""
+        end = monotonic() + _PATIENCE_SECONDS
+        last = bytearray(_LAST_WORD_BYTES)
+        with suppress(OSError):
             self._stream.shutdown(socket.SHUT_WR)
-            self._stream.settimeout(_LAST_WORD_SECONDS)
-            last = bytearray(_LAST_WORD_BYTES)
-            for _ in range(_LAST_WORD_PIECES):
+            while monotonic() < end and self._is_ready(select.POLLIN, _LAST_WORD_SECONDS):
                 if not self._stream.recv_into(last):
                     break
 
@@ -146,6 +155,24 @@ class Pipe:
     def close(self) -> None:
         self._stream.close()
 
+    @contextmanager
+    def _said_plainly(self) -> Iterator[None]:
+        """What socket and TLS raise, as errors of ours."""
+        try:
+            yield
+        except TimeoutError as error:
+            raise PartnerUnreachable(f"the partner's carrier is silent for {_PATIENCE_SECONDS:g} s") from error
+        except (SSL.ZeroReturnError, SSL.SysCallError, OSError) as error:
+            raise PartnerUnreachable(f"the connection to the partner's carrier was cut: {_words(error)}") from error
+        except SSL.Error as error:
+            words = _words(error)
+            # The caller hears only afterwards whether its own key is good: by an alert.
+            if self.partner and "alert" not in words:
+                text = "what the partner's carrier sends was changed on its way"
+            else:
+                text = "the partner's carrier does not prove its key, or refuses ours"
+            raise PartnerError(f"{text}: {words}") from error
+
     def _patiently(self, action: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
         """Have the engine do something, for as long as the other side is not silent. Raises `TimeoutError`."""
         while True:
@@ -155,8 +182,28 @@ class Pipe:
                 wanted = select.POLLIN
             except SSL.WantWriteError:
                 wanted = select.POLLOUT
-            if not self._is_ready(wanted, _PATIENCE_SECONDS - _ENGINE_SECONDS):
+            self._wait_until(wanted)
+
+    def _wait_until(self, wanted: int) -> None:
+        """Until the engine may go on. Raises `TimeoutError` where the other side is silent.
+
+        The kernel calls a socket writable when a third of what it keeps is gone, which a slow link takes a minute
+        for: whatever has gone shows that the other side takes it.
+        """
+        end = monotonic() + _PATIENCE_SECONDS - _ENGINE_SECONDS
+        left = self._unsent()
+        while not self._is_ready(wanted, min(_ENGINE_SECONDS, end - monotonic())):
+            if wanted == select.POLLOUT and self._unsent() < left:
+                return
+            if monotonic() >= end:
                 raise TimeoutError
+
+    def _unsent(self) -> int:
+        """Bytes that the other side has not taken yet; 0 where the kernel does not say."""
+        try:
+            return int(_COUNT.unpack(fcntl.ioctl(self._stream, termios.TIOCOUTQ, bytes(_COUNT.size)))[0])
+        except OSError:
+            return 0
 
     def _is_ready(self, wanted: int, seconds: float) -> bool:
         """Whether the socket can be read or written, or has ended, within that time."""
@@ -199,7 +246,13 @@ def _greeted(stream: socket.socket, keys: Keys, *, server: bool, expected: Keepe
         tls = SSL.Connection(context, stream)
         tls.set_accept_state() if server else tls.set_connect_state()
         pipe = Pipe(stream, tls, FromCallingCarrier if server else FromAnsweringCarrier)
-        pipe.shake_hands(keys)
+        try:
+            pipe.shake_hands(keys)
+        except PartnerUnreachable:
+            raise
+        except PartnerError:
+            pipe.hear_out()  # TLS has said why.
+            raise
         if expected not in (None, pipe.partner):
             raise PartnerError("another keeper answers at the partner's address")
     except BaseException:
@@ -240,14 +293,12 @@ def _reader(tls: SSL.Connection) -> Callable[[memoryview], int]:
     return straight
 
 
-@contextmanager
-def _said_plainly() -> Iterator[None]:
-    """What socket and TLS raise, as errors of ours."""
-    try:
-        yield
-    except TimeoutError as error:
-        raise PartnerUnreachable(f"the partner's carrier is silent for {_PATIENCE_SECONDS:g} s") from error
-    except (SSL.ZeroReturnError, SSL.SysCallError, OSError) as error:
-        raise PartnerUnreachable(f"the connection to the partner's carrier was cut: {error}") from error
-    except SSL.Error as error:
-        raise PartnerError(f"the partner's carrier does not prove its key, or refuses ours: {error}") from error
+def _words(error: Exception) -> str:
+    """What a socket or the engine found, as a person would say it."""
+    match error.args:
+        case (list(parts),):
+            return "; ".join(part[-1] for part in parts)
+        case (int(number), *_) if number > 0:
+            return os.strerror(number)
+        case _:
+            return "end of stream"
