@@ -64,6 +64,7 @@ _TIMEVAL: Final = struct.Struct("@ll")
 """Seconds and microseconds, as the kernel wants them."""
 _COUNT: Final = struct.Struct("@i")
 
+Paced = Callable[[memoryview], Iterator[memoryview]]
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -90,11 +91,13 @@ class Pipe:
         greeting, _ = self.receive()
         check_greeting(greeting)
 
-    def send(self, message: msgspec.Struct, bulk: Sequence[memoryview] = ()) -> None:
+    def send(self, message: msgspec.Struct, bulk: Sequence[memoryview] = (), paced: Paced | None = None) -> None:
+        """`paced` gives a part of the bulk piece by piece, each when it may go."""
         with self._said_plainly():
             self._patiently(self._tls.send, frame_head(message, sum(map(len, bulk))))
             for part in filter(len, bulk):
-                self._patiently(self._tls.send, part)
+                for piece in (part,) if paced is None else paced(part):
+                    self._patiently(self._tls.send, piece)
 
     def wait(self, seconds: float) -> bool:
         """Whether a frame has begun to arrive within that time."""

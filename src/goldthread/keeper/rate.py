@@ -11,6 +11,8 @@ __all__ = ["Rate"]
 
 _BURST_SECONDS: Final = 0.1
 """What was not used is saved up for so long."""
+_PIECE_SECONDS: Final = 0.05
+"""So long a piece takes: nobody on the other side is to hear nothing for long, also where many share a small rate."""
 
 
 class Rate:
@@ -22,6 +24,10 @@ class Rate:
         self._due = Instant(0)
         """When all that was taken so far is due."""
         self._lock = threading.Lock()
+
+    def piece(self, rest: memoryview) -> memoryview:
+        """Its beginning, as much as goes at a time."""
+        return rest[: round(self.bytes_per_second * _PIECE_SECONDS) + 1] if self.bytes_per_second else rest
 
     def wait_ns(self, count: int, now: Instant) -> Span:
         """Take so many bytes; how long to wait before they may go."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Iterator
 from typing import Final
 
 from goldthread.errors import CommitDamaged, GoldthreadError, PartnerError, PartnerUnreachable
@@ -178,14 +179,25 @@ class _Sender:
                         raise
 
     def _send(self, pipe: Pipe, image: memoryview, header: Header, runs: Runs) -> None:
+        def paced(burst: memoryview) -> Iterator[memoryview]:
+            """Raises `_Overtaken`, or `PartnerUnreachable` where nothing may go there any more."""
+            rate = self._road.rate
+            while burst:
+                piece = rate.piece(burst)
+                wait_ns = rate.wait_ns(len(piece), Instant(time.monotonic_ns()))
+                with self._changed:
+                    if self._changed.wait_for(lambda: self._closed, wait_ns / 1e9):
+                        raise PartnerUnreachable("there is no bond with that keeper any more")
+                is_overtaken = self._newest is not None and self._newest > header.commit
+                if is_overtaken and may_overtake(self._sent, self._in_vain, self._wanted):
+                    raise _Overtaken
+                self._sent += len(piece)
+                yield piece
+                burst = burst[len(piece) :]
+
         for burst in bursts(runs, header):
             start, end = span_of(header, burst)
-            time.sleep(self._road.rate.wait_ns(end - start, Instant(time.monotonic_ns())) / 1e9)
-            is_overtaken = self._newest is not None and self._newest > header.commit
-            if is_overtaken and may_overtake(self._sent, self._in_vain, self._wanted):
-                raise _Overtaken
-            self._sent += end - start
-            pipe.send(burst, [image[start:end]])
+            pipe.send(burst, [image[start:end]], paced)
 
     def _call(self) -> Pipe:
         if self._pipe is None:
