@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from goldthread.names import Epoch
 from goldthread.rules.bond_events import CommitHeld, CopyLanded, ReplicateFailed
-from goldthread.rules.bond_orders import Replicate
+from goldthread.rules.bond_orders import AllowCopies, DropCopies, Replicate
 from goldthread.slots.layout import CHUNK_BYTES
+from goldthread.slots.pins import open_for_pins, pin_for_writing
 from tests.keeper.carriers import SECONDS, WALK, Cutter, Host, Life, allow, held_image, replicate, tie, two_hosts
 
 CHUNKS = 20
@@ -151,4 +154,55 @@ def test_what_the_machine_forgot_is_let_go(hosts: tuple[Host, Host, Cutter]) -> 
     holder.do(lambda: holder.carriage.find_copies([]))
     while holder.do(lambda: len(holder.carriage.held)):
         threading.Event().wait(0.01)
+    life.close()
+
+
+def test_nothing_is_pinned_while_no_carrier_is_there(hosts: tuple[Host, Host, Cutter]) -> None:
+    """The program uses its slots; once another carrier is here the newest commit is brought, whatever was ordered."""
+    owner, holder, _ = hosts
+    life = Life(owner, CHUNKS)
+    owner.kill(owner.carrier())
+    answers = owner.do(lambda: order_and_look(owner, Replicate(WALK, life.commit(), holder.me), life))
+    assert answers == [True]
+    newest = life.commit()
+    answer = owner.hears_of_commit()
+    assert isinstance(answer, CommitHeld)
+    assert held_image(holder, owner.me, answer.commit) == life.image(answer.commit)
+    assert answer.commit <= newest
+    life.close()
+
+
+def order_and_look(owner: Host, order: Replicate, life: Life) -> list[bool]:
+    """Whether each slot could be written after this order."""
+    owner.carriage.replicate(order)
+    slots = owner.shelf.slots(WALK).values()
+    own = [open_for_pins(slot.descriptor, writing=True) for slot in slots]
+    found = [pin_for_writing(one) for one in own]
+    for one in own:
+        os.close(one)
+    return found
+
+
+@pytest.mark.parametrize("side", ["owner", "holder"])
+def test_a_bond_may_end_and_be_tied_again_while_no_carrier_is_there(
+    hosts: tuple[Host, Host, Cutter], side: str
+) -> None:
+    """The next one is told what is so now, not what was so in between."""
+    owner, holder, cutter = hosts
+    life = Life(owner, CHUNKS)
+    assert isinstance(replicate(owner, holder.me, life.commit()), CommitHeld)
+    if side == "owner":
+        owner.kill(owner.carrier())
+        owner.do(lambda: owner.carriage.forget(holder.me))
+        tie(owner, holder, port=cutter.port)
+    else:
+        holder.kill(holder.carrier())
+        holder.do(lambda: holder.carriage.drop(DropCopies(owner.me, WALK)))
+        holder.do(lambda: holder.carriage.allow(AllowCopies(owner.me, WALK, Epoch(0), 1 << 30)))
+    owner.port()
+    holder.port()
+    commit = life.commit()
+    answer = replicate(owner, holder.me, commit)
+    assert isinstance(answer, CommitHeld), answer
+    assert held_image(holder, owner.me, commit) == life.image(commit)
     life.close()

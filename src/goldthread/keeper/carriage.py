@@ -76,6 +76,8 @@ class Carriage:
         """What the carrier that comes has said it holds."""
         self._unsent: list[tuple[msgspec.Struct, list[int]]] = []
         """What waits until the carrier is here."""
+        self._over: list[msgspec.Struct] = []
+        """What it is told first then: a partner may be known anew by then, a member allowed anew."""
         self._carried: dict[Key, Replicate] = {}
         """What was ordered and is not answered yet."""
         self._bundles: set[Key] = set()
@@ -111,8 +113,8 @@ class Carriage:
     def forget(self, partner: KeeperId) -> None:
         """The bond is over: what was held for it is let go."""
         self._partners.pop(partner, None)
-        for key in [key for key in self._allowed if key[0] == partner]:
-            del self._allowed[key]
+        self._carried = {key: order for key, order in self._carried.items() if key[0] != partner}
+        self._allowed = {key: allowed for key, allowed in self._allowed.items() if key[0] != partner}
         for place in [place for place in self.held if place.partner == partner]:
             self._let_go(place)
         self._say(carrying.ForgetPartner(partner))
@@ -120,15 +122,16 @@ class Carriage:
     # What the machine orders
 
     def replicate(self, order: Replicate) -> None:
-        """Answered by `CommitHeld` or `ReplicateFailed`."""
-        found = self._keeper.shelf.pin_newest(order.member, order.commit.epoch)
-        if found is None:
-            self._keeper.tell(ReplicateFailed(order.member, order.partner, "its slot is gone"))
-            return
-        commit, lent = found
+        """Answered by `CommitHeld` or `ReplicateFailed`. Nothing is pinned before the carrier is here."""
         self._carried[order.partner, order.member] = order
-        self._say(carrying.CarryCommit(order.partner, order.member, commit), [lent])
-        os.close(lent)
+        if self._carrier is None:
+            self._want_carrier()
+        elif found := self._keeper.shelf.pin_newest(order.member, order.commit.epoch):
+            commit, lent = found
+            self._say(carrying.CarryCommit(order.partner, order.member, commit), [lent])
+            os.close(lent)
+        else:
+            self._not_carried(order.partner, order.member, "its slot is gone")
 
     def overtake(self, order: Overtake) -> None:
         """The newer commit may be of a newer life, whose slots are others."""
@@ -187,8 +190,7 @@ class Carriage:
         `done` with those that came. Where `chunks` is None, the first page, manifest and table come instead."""
         self._tickets += 1
         self._fetches[self._tickets] = (done, failed)
-        order = carrying.FetchChunks(self._tickets, partner, member, commit, chunks)
-        self._say(order, [descriptor])
+        self._say(carrying.FetchChunks(self._tickets, partner, member, commit, chunks), [descriptor])
 
     def find_copies(self, records: Iterable[HeldRecord]) -> None:
         """A new keeper waits a moment for the carrier of the one before. What nobody hands over then is lost, and
@@ -199,8 +201,8 @@ class Carriage:
             for (partner, member), commit in known.items():
                 if commit is not None and not self.copies(partner, member):
                     self._keeper.tell(CopiesGone(partner, member, "the processes that held it are gone"))
-            strays = {(place.partner, place.member) for place in self.held} - known.keys() - self._allowed.keys()
-            for partner, member in strays:
+            held = {(place.partner, place.member) for place in self.held}
+            for partner, member in held - known.keys() - self._allowed.keys():
                 self.drop(DropCopies(partner, member))
 
         self._keeper.loop.after(self._keeper.policy.return_grace, look)
@@ -229,11 +231,9 @@ class Carriage:
             return
         self._carrier, self.port = None, 0
         text = "the carrier ended; it is started again"
-        carried, self._carried = self._carried, {}
-        bundles, self._bundles = self._bundles, set()
-        fetches, self._fetches = self._fetches, {}
-        for partner, member in carried:
-            self._keeper.tell(ReplicateFailed(member, partner, text))
+        bundles, fetches, self._bundles, self._fetches = self._bundles, self._fetches, set(), {}
+        for partner, member in [*self._carried]:
+            self._not_carried(partner, member, text)
         for partner, member in bundles:
             self._keeper.tell(BundleFailed(member, partner, text))
         for _, failed in fetches.values():
@@ -246,8 +246,7 @@ class Carriage:
             return
         home, policy = self._keeper.home.path, self._keeper.policy
         numbers = (policy.memory_free_bytes, policy.check_every, policy.check_share)
-        words = (str(home), self._host, *map(str, numbers))
-        command = [sys.executable, "-P", "-m", "goldthread.keeper.carrier", *words]
+        command = [sys.executable, "-P", "-m", "goldthread.keeper.carrier", str(home), self._host, *map(str, numbers)]
         try:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, cwd="/")
             pidfd = os.pidfd_open(process.pid)
@@ -267,10 +266,12 @@ class Carriage:
         self._keeper.loop.watch(pidfd, ended)
 
     def _say(self, message: msgspec.Struct, descriptors: Iterable[int] = ()) -> None:
-        """Now, or as soon as the carrier is here. The caller may close its descriptors at once."""
+        """Now, or as soon as the carrier is here, unless it is told anyway. The caller may close its descriptors."""
         if self._carrier is not None:
             self._carrier.send(message, list(descriptors))
-        elif not isinstance(message, carrying.KnowPartner | carrying.AllowMember):  # Those it is told anyway.
+        elif isinstance(message, carrying.ForgetPartner | carrying.DropMember):
+            self._over.append(message)
+        elif not isinstance(message, carrying.KnowPartner | carrying.AllowMember | carrying.OvertakeCommit):
             self._unsent.append((message, [os.dup(one) for one in descriptors]))
         self._want_carrier()
 
@@ -280,12 +281,11 @@ class Carriage:
         handed_over, self._handed_over = self._handed_over, []
         for key in self._adopted:
             self._make_own(*key)
-        for known in self._partners.values():
-            connection.send(known)
-        for allowed in self._allowed.values():
-            connection.send(allowed)
+        over, self._over = self._over, []
+        for message in (*over, *self._partners.values(), *self._allowed.values()):
+            connection.send(message)
         for place, slot in self.held.items():
-            if place not in handed_over:
+            if over or place not in handed_over:
                 connection.send(carrying.HoldCopySlot(place), [slot.descriptor])
         for place in handed_over:
             self._tell_landed(place)
@@ -294,6 +294,8 @@ class Carriage:
             connection.send(message, held)
             for descriptor in held:
                 os.close(descriptor)
+        for order in [*self._carried.values()]:
+            self.replicate(order)
 
     def _slot_made(self, connection: Connection, note: carrying.CopySlotNote, descriptors: list[int]) -> None:
         if len(descriptors) != 1:
@@ -326,21 +328,21 @@ class Carriage:
             self._keeper.tell(CopyLanded(place.partner, place.member, copy))
 
     def _commit_carried(self, connection: Connection, note: carrying.CommitCarriedNote, _: list[int]) -> None:
-        if (note.partner, note.member) in self._carried:
-            del self._carried[note.partner, note.member]
+        if self._carried.pop((note.partner, note.member), None) is not None:
             ward = self._keeper.ward(note.member)
             if ward.epoch == note.commit.epoch:
                 ward.say_held(note.commit.step)
             self._keeper.tell(CommitHeld(note.member, note.partner, note.commit, note.sent, note.is_read))
 
     def _commit_not_carried(self, connection: Connection, note: carrying.CommitNotCarriedNote, _: list[int]) -> None:
-        if (note.partner, note.member) in self._carried:
-            del self._carried[note.partner, note.member]
-            self._keeper.tell(ReplicateFailed(note.member, note.partner, note.text, note.damaged))
+        self._not_carried(note.partner, note.member, note.text, note.damaged)
+
+    def _not_carried(self, partner: KeeperId, member: MemberName, text: str, damaged: bool = False) -> None:
+        if self._carried.pop((partner, member), None) is not None:
+            self._keeper.tell(ReplicateFailed(member, partner, text, damaged))
 
     def _commit_overtaken(self, connection: Connection, note: carrying.CommitOvertakenNote, _: list[int]) -> None:
-        order = self._carried.pop((note.partner, note.member), None)
-        if order is not None:
+        if order := self._carried.get((note.partner, note.member)):
             self.replicate(order)
 
     def _chunks_fetched(self, connection: Connection, note: carrying.ChunksFetchedNote, _: list[int]) -> None:
@@ -353,7 +355,6 @@ class Carriage:
             self._fetches.pop(note.ticket)[1](kind(note.text, hint=note.hint))
 
     def _bundle_arrived(self, connection: Connection, note: carrying.BundleArrivedNote, _: list[int]) -> None:
-
         def kept(differences: tuple[str, ...]) -> None:
             self._keeper.tell(BundleLanded(note.partner, note.member, note.digest))
             connection.send(carrying.BundleTaken(note.ticket, differences, ""))
