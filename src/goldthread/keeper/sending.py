@@ -61,6 +61,8 @@ __all__ = ["Sendings", "fetch"]
 
 _FUTILE_MOST: Final = 2
 """Tries in a row that brought nothing, before it is given up."""
+_IDLE_SECONDS: Final = 60.0
+"""After so long without a commit connection and thread are given up: members come and go, and bonds stay."""
 
 
 class _Overtaken(Exception):
@@ -94,6 +96,7 @@ class _Sender:
         self._next: tuple[CommitId, int] | None = None
         self._changed = threading.Condition()
         self._closed = False
+        self._runs = False
         self._newest: CommitId | None = None
         """Of those that are known to be sealed."""
         self._wanted = 0
@@ -102,7 +105,6 @@ class _Sender:
         """How many of them went there."""
         self._in_vain = 0
         """How many went for others, which were given up, since the holder had a whole one."""
-        threading.Thread(target=self._run, name="goldthread-send", daemon=True).start()
 
     def carry(self, commit: CommitId, lent: int) -> None:
         """Bring this commit, in place of one that waits. The descriptor is the sender's from now on."""
@@ -111,6 +113,9 @@ class _Sender:
                 os.close(self._next[1])
             self._next = (commit, lent)
             self._changed.notify()
+            if not self._runs:
+                threading.Thread(target=self._run, name="goldthread-send", daemon=True).start()
+                self._runs = True
 
     def overtake(self, commit: CommitId) -> None:
         self._newest = commit
@@ -137,16 +142,19 @@ class _Sender:
             else:
                 self._in_vain = 0
                 self._tell(carried, ())
-        self._hang_up()
 
     def _take(self) -> tuple[CommitId, int] | None:
+        """What to carry next. None: this thread is to end, and another begins with the next commit, if one comes."""
         with self._changed:
-            while self._next is None and not self._closed:
-                self._changed.wait()
+            self._changed.wait_for(lambda: self._next is not None or self._closed, _IDLE_SECONDS)
             task, self._next = self._next, None
             if task is not None and self._closed:
                 os.close(task[1])
-            return None if self._closed else task
+                task = None
+            if task is None:
+                self._hang_up()
+                self._runs = False
+            return task
 
     def _carry(self, commit: CommitId, lent: int) -> CommitCarriedNote:
         """Try until it is held, and say which commit is: a newer one may have taken its place between two tries."""
