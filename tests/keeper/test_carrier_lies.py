@@ -22,7 +22,7 @@ from goldthread.rules.bond_events import CommitHeld, ReplicateFailed
 from goldthread.rules.bond_orders import Replicate
 from goldthread.slots.layout import CHUNK_BYTES
 from goldthread.wire.image import HEADER_BYTES, SEAL_AT, Header, checksum, pack_header, peek_header
-from goldthread.wire.stream import BundleKept, Chunks, Fetch, Held, Offer, PutBundle, Want
+from goldthread.wire.stream import BundleKept, Chunks, Fetch, Held, Image, Offer, PutBundle, Want
 from tests.keeper.carriers import SECONDS, Host, Life, allow, held_image, replicate, tie, two_hosts
 
 CHUNKS = 8
@@ -246,3 +246,15 @@ def test_a_holder_that_answers_what_cannot_be(
         owner.do(lambda: owner.carriage.know(holder.me, (f"127.0.0.1:{real}",), 0))
         liar.join()
     life.close()
+
+
+def test_a_crowd_of_strangers_shuts_no_partner_out(hosts: tuple[Host, Host, Life, CommitId]) -> None:
+    """They connect and prove nothing; whoever proves a key is served, and waits for none of them."""
+    owner, holder, life, kept = hosts
+    with contextlib.ExitStack() as crowd:
+        for _ in range(300):
+            crowd.enter_context(socket.create_connection(("127.0.0.1", holder.port())))
+        pipe = call(owner.keys, [f"127.0.0.1:{holder.port()}"], holder.me)
+        pipe.send(Fetch(life.member, kept, ()))
+        assert isinstance(pipe.receive()[0], Image)
+        pipe.close()

@@ -33,6 +33,7 @@ from typing import Any, Final
 import msgspec
 
 from goldthread.errors import GoldthreadError
+from goldthread.keeper.guests import Guests
 from goldthread.keeper.keys import Keys
 from goldthread.keeper.loop import Loop
 from goldthread.keeper.open_files import raise_limit
@@ -54,7 +55,6 @@ _KEEPER_SECONDS: Final = 1.0
 _PAUSE_SECONDS: Final = 0.2
 _HOME_LOOK: Final = seconds(10)
 _WAITING_MOST: Final = 64
-_GUESTS_MOST: Final = 256
 
 
 class Carrier:
@@ -70,7 +70,7 @@ class Carrier:
         self._holdings = Holdings(self._tell, free_bytes)
         self._sendings = Sendings(self._keys, self._tell)
         self._door = _open_door(home, host)
-        self._guests = threading.Semaphore(_GUESTS_MOST)
+        self._guests = Guests()
         self._hear: dict[type[Any], Callable[[Any, list[int]], None]] = {
             carrying.KnowPartner: lambda known, _: self._sendings.know(known),
             carrying.ForgetPartner: self._forget_partner,
@@ -200,18 +200,20 @@ class Carrier:
                 # It went away again, or no descriptor is left for it. The others are served first.
                 sleep(_PAUSE_SECONDS)
                 continue
-            if not self._guests.acquire(blocking=False):
+            if self._guests.come(stream):
+                threading.Thread(target=self._serve, args=(stream,), name="goldthread-guest", daemon=True).start()
+            else:
                 stream.close()
-                continue
-            threading.Thread(target=self._serve, args=(stream,), name="goldthread-guest", daemon=True).start()
 
     def _serve(self, stream: socket.socket) -> None:
         try:
-            serve(answer(self._keys, stream), self._holdings)
+            pipe = answer(self._keys, stream)
+            self._guests.prove(stream)
+            serve(pipe, self._holdings)
         except (GoldthreadError, OSError) as error:
             log.info("a carrier was not let in: %s", error)
         finally:
-            self._guests.release()
+            self._guests.go(stream)
 
 
 def _open_door(home: Home, host: str) -> socket.socket:
