@@ -200,10 +200,15 @@ class Carrier:
                 # It went away again, or no descriptor is left for it. The others are served first.
                 sleep(_PAUSE_SECONDS)
                 continue
-            if self._guests.come(stream):
-                threading.Thread(target=self._serve, args=(stream,), name="goldthread-guest", daemon=True).start()
-            else:
+            if not self._guests.come(stream):
                 stream.close()
+                continue
+            try:
+                threading.Thread(target=self._serve, args=(stream,), name="goldthread-guest", daemon=True).start()
+            except RuntimeError:  # The host allows no more threads now.
+                self._guests.go(stream)
+                stream.close()
+                sleep(_PAUSE_SECONDS)
 
     def _serve(self, stream: socket.socket) -> None:
         try:
