@@ -14,7 +14,7 @@ from goldthread.keeper.door import Connection
 from goldthread.names import Epoch, Instant, MemberName, Step
 from goldthread.report import Ending
 from goldthread.wire.messages import RaisedNote, SignalLife
-from goldthread.wire.pulse import PULSE_BYTES, Pulse, read_pulse, write_deposited, write_held, write_vouched
+from goldthread.wire.pulse import PULSE_BYTES, Pulse, read_held, read_pulse, write_deposited, write_held, write_vouched
 
 __all__ = ["Ward"]
 
@@ -103,10 +103,14 @@ class Ward:
                 write_deposited(page, step)
 
     def say_held(self, step: Step | None) -> None:
-        """Let the program know what is in the memory of its holder; None: nothing, or no more."""
+        """Let the program know what is in the memory of its holder; None: nothing, or no more.
+
+        An older step is not said: this keeper has only begun, and its journal knows less than the one before had heard.
+        """
         if self._pulse_page is not None:
             with memoryview(self._pulse_page) as page:
-                write_held(page, step)
+                if step is None or step >= (read_held(page) or 0):
+                    write_held(page, step)
 
     def vouch(self, until: Instant | None) -> None:
         """Let the life go on until then: the program itself keeps to it. None: without end; 0: it must wait."""
