@@ -220,6 +220,27 @@ def test_no_more_files_than_the_limit(work: Path) -> None:
     assert gathered.left == "left out: legs.py (the bundle is full)"
 
 
+def test_what_is_wanted_and_cannot_be_read_is_said(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what comes after it goes all the same: a takeover without it would be a surprise."""
+    os.mkfifo(work / "a.fifo")
+    (work / "b.txt").write_text("b")
+    (work / "shut").mkdir()
+    (work / "shut" / "c.txt").write_text("c")
+
+    look = Path.stat
+
+    def stat(path: Path, **how: bool) -> os.stat_result:
+        if path.name == "c.txt":  # Root may look at everything.
+            raise PermissionError(13, "Permission denied")
+        return look(path, **how)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    gathered = gather(WALK, command(work, "walk.py", GOLDTHREAD_BUNDLE="**"))
+    assert "b.txt" in names(gathered.bundle) and "walk.py" in names(gathered.bundle)
+    assert "a.fifo (no plain file)" in gathered.left
+    assert "shut/c.txt ([Errno 13] Permission denied)" in gathered.left
+
+
 def test_links_out_are_left_out_and_links_within_become_files(work: Path, tmp_path: Path) -> None:
     (tmp_path / "private.py").write_text("secret")
     (work / "out.py").symlink_to("../private.py")

@@ -109,13 +109,23 @@ def _chosen(folder: Path, named: Sequence[Path], command: Command, wanted: str) 
 
 
 def _matching(folder: Path, part: str) -> Iterator[Path]:
-    """Of a folder all that is in it, of a pattern all that it matches."""
+    """Of a folder all that is in it, of a pattern all that it matches. What is no file that can be read is said when
+    it is read."""
+    found: list[Path] = []
     with suppress(ValueError, NotImplementedError, OSError):  # A pattern that is none matches nothing.
         place = Path(os.path.normpath(folder / part))
-        found = place.rglob("*") if place.is_dir() else folder.glob(f"{part}/*" if part.endswith("**") else part)
-        for path in found:
-            if path.is_relative_to(folder) and path.is_file() and _NOT_OWN.isdisjoint(path.relative_to(folder).parts):
-                yield path
+        found += place.rglob("*") if place.is_dir() else folder.glob(f"{part}/*" if part.endswith("**") else part)
+    for path in found:
+        is_inside = path.is_relative_to(folder) and not _is_folder(path)
+        if is_inside and _NOT_OWN.isdisjoint(path.relative_to(folder).parts):
+            yield path
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # It may not be looked at.
+        return False
 
 
 def _laid_out(folder: Path) -> list[Path]:
