@@ -132,12 +132,17 @@ def test_a_copy_of_an_older_life_is_not_taken_over_beside_a_newer_one(guard: Gua
     assert view is not None and (view.phase, view.epoch) == (Phase.STARTING, 3)
 
 
-def test_a_copy_of_an_older_life_is_let_go_when_a_newer_one_has_two_commits_here() -> None:
+def holding_two_lives() -> Keeper:
+    """Kakashi's: of Iruka's life 1 and of Sakura's life 2 it has a copy each."""
     kakashi = Keeper()
-    kakashi.hear(IRUKA, 1, RUNNING)
-    kakashi.take(IRUKA)
-    kakashi.hear(SAKURA, 1, msgspec.structs.replace(RUNNING, epoch=Epoch(2)))
-    kakashi.take(SAKURA)
+    for number, partner in enumerate((IRUKA, SAKURA), 1):
+        kakashi.hear(partner, 1, msgspec.structs.replace(RUNNING, epoch=Epoch(number)))
+        kakashi.take(partner)
+    return kakashi
+
+
+def test_a_copy_of_an_older_life_is_let_go_when_a_newer_one_has_two_commits_here() -> None:
+    kakashi = holding_two_lives()
     kakashi.hear(SAKURA, 2, msgspec.structs.replace(RUNNING, epoch=Epoch(2), phase=Phase.DOWN, given_up=True))
     assert [held.partner for held in kakashi.machine.held_views()] == [IRUKA]
     kakashi.machine.handle(events.LifeStarted(WALK, Epoch(3), 100), kakashi.now)
@@ -161,11 +166,7 @@ def test_a_person_who_takes_an_older_life_over_outranks_the_newer_one() -> None:
 
 
 def test_a_person_takes_over_the_newest_life_that_is_held() -> None:
-    kakashi = Keeper()
-    kakashi.hear(IRUKA, 1, RUNNING)
-    kakashi.take(IRUKA)
-    kakashi.hear(SAKURA, 1, msgspec.structs.replace(RUNNING, epoch=Epoch(2)))
-    kakashi.take(SAKURA)
+    kakashi = holding_two_lives()
     kakashi.wait(30, IRUKA)
     kakashi.ask_takeover()
     view = kakashi.machine.view(WALK)
