@@ -167,8 +167,7 @@ class ForgetPartner(msgspec.Struct, frozen=True, tag=True):
 
 
 class CarryCommit(msgspec.Struct, frozen=True, tag=True):
-    """Bring this commit to the partner, in place of one that is under way and not there yet. Descriptor: its slot,
-    pinned for reading."""
+    """Bring this commit to the partner, in place of one that waits. Descriptor: its slot, pinned for reading."""
 
     partner: KeeperId
     member: MemberName
