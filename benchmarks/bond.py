@@ -7,9 +7,10 @@ time that the same bytes take over one plain loopback connection, from memory th
 was, with large buffers; it is measured between the commits, since what else the machine does falls on both.
 
 *Held*: from the start of `commit(wait="held")` to its return. *Back to back*: five commits, and the time from the
-seal of the last until the program knows that it is held. *Sparse*: by a program that joins so. *Restore*: from the
-call of the partner until every byte is checked and lies in arrays that the program had. *Streamed*: the loop of
-`datapath.py` with a partner; how much of a step the commits and their way to the partner cost, on the same cores.
+seal of the last until the program knows that it is held. *All read*: by a program that joins with `sparse=False`.
+*Restore*: from the call of the partner until every byte is checked and lies in arrays that the program had.
+*Streamed*: the loop of `datapath.py` with a partner; how much of a step the commits and their way to the partner cost,
+on the same cores.
 """
 
 from __future__ import annotations
@@ -45,8 +46,9 @@ from goldthread.wire.image import read_header
 from goldthread.wire.messages import ReportRequest
 
 MEMBER = MemberName("bench")
-SPARSE = MemberName("sparse")
-WARM_UP, REPEATS = 4, 7
+READ = MemberName("read")
+WARM_UP, REPEATS = 9, 7
+"""It takes some commits until it is known that little changes."""
 BACK_TO_BACK = 5
 PIECE_BYTES = 4 << 20
 LOOK_SECONDS = 0.0002
@@ -94,12 +96,12 @@ def send_plain(port: int, mib: int) -> None:
                 stream.sendall(source[start : start + PIECE_BYTES])
 
 
-def commits_here(mib: int, sparse: bool) -> None:
+def commits_here(mib: int, all_read: bool) -> None:
     """In the program, under the keeper that the environment names. Says what it found, and waits to be ended."""
     plain = Plain(mib)
     x = np.ones(mib << 17)
     found: dict[str, Facts] = {}
-    with goldthread.join(SPARSE if sparse else MEMBER, sparse=sparse) as life:
+    with goldthread.join(READ, sparse=False) if all_read else goldthread.join(MEMBER) as life:
         state = life.restore({"x": x, "step": 0})
 
         def change(part: np.ndarray[Any, Any]) -> None:
@@ -125,8 +127,8 @@ def commits_here(mib: int, sparse: bool) -> None:
             "held, 1 % changed": lambda: one(x[: x.size // 100]),
             "held, five back to back": five,
         }
-        if sparse:
-            rows = {"held, 1 % changed, sparse": rows["held, 1 % changed"]}
+        if all_read:
+            rows = {"held, 1 % changed, all read": rows["held, 1 % changed"]}
         for name, measure in rows.items():
             pairs = [(measure(), plain.seconds()) for _ in range(WARM_UP + REPEATS)][WARM_UP:]
             found[name] = ratio([taken for taken, _ in pairs], [limit for _, limit in pairs])
@@ -213,8 +215,8 @@ def measure(mib: int) -> dict[str, Facts]:
                 port = (kakashi.path / "carrier.port").read_text().strip()
                 found["restore from the partner"] = restore(iruka, partner, f"127.0.0.1:{port}", newest, mib)
             told(iruka, "forget", MEMBER, "--yes")
-            with program(iruka, mib, "--sparse") as sparse:
-                found |= sparse
+            with program(iruka, mib, "--all-read") as read:
+                found |= read
             found["16 MiB each 100 ms, streamed"] = loop(iruka)
         finally:
             for home in (iruka, kakashi):
@@ -227,13 +229,13 @@ def main() -> None:
     parser.add_argument("--mib", type=int, default=1024, help="size of the state")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--program", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--sparse", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--all-read", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--plain", type=int, nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.plain:
         send_plain(*given.plain)
     elif given.program:
-        commits_here(given.mib, given.sparse)
+        commits_here(given.mib, given.all_read)
     else:
         found = measure(given.mib)
         if given.json:

@@ -1,7 +1,6 @@
 """Learn vectors for words from Python's own manual (skip-grams with negative samples), and never lose a step.
 
-Each step touches some hundred rows of two tables of 16 MiB, so the state is sparse: `join(sparse=True)` lets a commit
-read only what was written.
+Each step touches some hundred rows of two tables of 16 MiB.
 """
 
 import argparse
@@ -42,7 +41,7 @@ def learn(state):
     return float(np.logaddexp(0, np.where(wanted, -scores, scores)).mean())
 
 
-with goldthread.join("vectors", sparse=True) as life:
+with goldthread.join("vectors") as life:
     draw = np.random.default_rng(asked.seed)
     into = draw.normal(0, 0.1, (ROWS, SIZE)).astype(np.float32)
     state = life.restore({"step": 0, "loss": 0.7, "into": into, "out": np.zeros_like(into), "draw": draw})

@@ -1,10 +1,15 @@
-"""A sparse state: only what was written is read, and every commit has every byte as it was."""
+"""A sparse state: only what was written is read, and every commit has every byte as it was, whether the program asked
+for it or it was found out."""
 
 from __future__ import annotations
 
 import ctypes
 import mmap
 import os
+import resource
+import select
+import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,11 +18,14 @@ from typing import Any
 import numpy as np
 import pytest
 from images import fresh_slot, newest_image
+from io_ring import Ring, call
 
 from goldthread.names import Epoch, MemberName, Step
 from goldthread.program import writer as writer_module
 from goldthread.program.pour import read
 from goldthread.program.writer import Writer
+from goldthread.slots import sparse as sparse_module
+from goldthread.slots.devices import open_device
 from goldthread.slots.layout import CHUNK_BYTES
 from goldthread.slots.writes import WrittenPages
 
@@ -28,13 +36,33 @@ ITEMS = 8 * MIB // 8
 Array = np.ndarray[Any, Any]
 
 
+def new_writer(sparse: bool | None) -> Writer:
+    return Writer(MemberName("walk"), Epoch(1), slots_most=3, new_slot=fresh_slot, pickle=False, sparse=sparse)
+
+
 @pytest.fixture
-def writer() -> Iterator[Writer]:
-    made = Writer(MemberName("walk"), Epoch(1), slots_most=3, new_slot=fresh_slot, pickle=False, sparse=True)
+def asked() -> Iterator[Writer]:
+    made = new_writer(True)
     if not made.is_sparse:
         pytest.skip("this kernel does not say which pages were written: Linux 6.7 does")
     yield made
     made.close()
+
+
+@pytest.fixture
+def unasked(asked: Writer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Writer]:
+    """Any state counts as large, and any commit as long."""
+    monkeypatch.setattr(writer_module, "_LOOK_BYTES", 0)
+    monkeypatch.setattr(sparse_module, "_WORTH", 0)
+    made = new_writer(None)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=["asked", "unasked"])
+def writer(request: pytest.FixtureRequest) -> Writer:
+    made: Writer = request.getfixturevalue(request.param)
+    return made
 
 
 def commit(writer: Writer, state: dict[str, Any], step: int) -> None:
@@ -48,7 +76,7 @@ def commit(writer: Writer, state: dict[str, Any], step: int) -> None:
 
 def commit_calmly(writer: Writer, state: dict[str, Any]) -> None:
     """Until every slot has the state, and all of it that can be is followed."""
-    for step in range(5):
+    for step in range(9):
         commit(writer, state, step)
 
 
@@ -182,7 +210,7 @@ def test_arrays_that_share_memory_are_always_read(writer: Writer) -> None:
         commit(writer, state, step)
 
 
-def test_an_array_of_which_much_changes_rests(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_array_of_which_much_changes_rests(asked: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is read as ever, longer each time, and costs no faults; one beside it is followed on."""
     table, dense = np.zeros(2 * ITEMS), np.zeros(ITEMS)
     followed: list[int] = []
@@ -191,7 +219,7 @@ def test_an_array_of_which_much_changes_rests(writer: Writer, monkeypatch: pytes
     for step in range(40):
         dense += 1
         table[step * 1000] = step
-        commit(writer, {"table": table, "dense": dense}, step)
+        commit(asked, {"table": table, "dense": dense}, step)
     assert 5 <= len(followed) <= 7, "the table once, the other after 2, 4, 8 and 16 looks"
 
 
@@ -211,8 +239,9 @@ def test_an_interruption_loses_nothing(writer: Writer, monkeypatch: pytest.Monke
     with monkeypatch.context() as patch:
         patch.setattr(WrittenPages, moment, interrupted)
         with pytest.raises(KeyboardInterrupt):
-            commit(writer, {"table": table}, 10)
-    for step in range(11, 16):
+            for step in range(10, 14):
+                commit(writer, {"table": table}, step)
+    for step in range(14, 20):
         commit(writer, {"table": table}, step)
 
 
@@ -237,17 +266,169 @@ def test_without_the_kernel_all_is_read(monkeypatch: pytest.MonkeyPatch) -> None
         raise OSError(38, "Function not implemented")
 
     monkeypatch.setattr(writer_module, "WrittenPages", missing)
-    writer = Writer(MemberName("walk"), Epoch(1), slots_most=3, new_slot=fresh_slot, pickle=False, sparse=True)
-    assert not writer.is_sparse
+    monkeypatch.setattr(writer_module, "_LOOK_BYTES", 0)
+    for writer in new_writer(True), new_writer(None):
+        assert not writer.is_sparse
+        table = np.zeros(ITEMS)
+        for step in range(5):
+            table[step] = step
+            commit(writer, {"table": table}, step)
+        writer.close()
+
+
+def test_what_changes_all_over_is_not_followed_unasked(unasked: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It costs such a program nothing, not even an attempt."""
+    table = np.zeros(ITEMS)
+    followed: list[int] = []
+    monkeypatch.setattr(WrittenPages, "follow", lambda *words: followed.append(words[1]))
+    for step in range(20):
+        table += 1
+        commit(unasked, {"table": table}, step)
+    assert followed == []
+
+
+def test_where_commits_take_little_of_the_time_all_is_read(unasked: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sparse_module, "_WORTH", 1e9)
+    table = np.zeros(ITEMS)
+    counts = chunks_copied(monkeypatch)
+    for step in range(12):
+        commit(unasked, {"table": table}, step)
+    assert min(counts) >= 8 * MIB // CHUNK_BYTES
+
+
+def test_a_small_state_is_not_followed_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sparse_module, "_WORTH", 0)
+    monkeypatch.setattr(writer_module, "WrittenPages", lambda: pytest.fail("the kernel was asked"))
+    writer = new_writer(None)
     table = np.zeros(ITEMS)
     for step in range(5):
-        table[step] = step
         commit(writer, {"table": table}, step)
     writer.close()
 
 
+def test_what_a_device_writes_is_seen(unasked: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel holds on to the pages of an array, and writes them by way of no mapping. It does not say so; that is
+    why all is read as long as that may be."""
+    (tmp_path / "data").write_bytes(b"\x07" * 10_000)
+    table = np.zeros(ITEMS)
+    commit_calmly(unasked, {"table": table})
+    counts = chunks_copied(monkeypatch)
+    commit(unasked, {"table": table}, 9)
+    try:
+        ring = Ring(table)
+    except OSError as error:
+        pytest.skip(f"no io_uring here: {error}")
+    with (tmp_path / "data").open("rb") as file:
+        for step in range(10, 16):
+            ring.read(file.fileno(), step * MIB // 4, 10_000)
+            assert table.view(np.uint8)[step * MIB // 4] == 7
+            commit(unasked, {"table": table}, step)
+    ring.close()
+    assert counts[0] <= 1, "it was followed"
+    assert min(counts[1:]) == 8 * MIB // CHUNK_BYTES, "it was not any more"
+    for step in range(16, 26):
+        table[step] = step
+        commit(unasked, {"table": table}, step)
+
+
+def test_asked_for_it_is_not_seen_what_a_device_writes(asked: Writer, tmp_path: Path) -> None:
+    """That is the program's own word, and why it is asked for it. Should this fail, it need not be any more."""
+    (tmp_path / "data").write_bytes(b"\x07" * 10_000)
+    table = np.zeros(ITEMS)
+    try:
+        ring = Ring(table)
+    except OSError as error:
+        pytest.skip(f"no io_uring here: {error}")
+    commit_calmly(asked, {"table": table})
+    with (tmp_path / "data").open("rb") as file:
+        ring.read(file.fileno(), MIB, 10_000)
+    assert table.view(np.uint8)[MIB] == 7
+    assert asked.write({"table": table}, Step(10), generators=False) is not None
+    assert read(newest_image(asked), map=False, pickle=False)["table"].view(np.uint8)[MIB] == 0
+    ring.close()
+
+
+def test_files_that_hold_no_pages_are_known(tmp_path: Path) -> None:
+    assert open_device() is None
+    left, right = socket.socketpair()
+    with (
+        (tmp_path / "file").open("w"),
+        socket.socket(socket.AF_INET) as tcp,
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as udp,
+        Path("/dev/null").open("rb"),
+        Path("/dev/urandom").open("rb"),
+        select.epoll() as polled,
+        left,
+        right,
+    ):
+        opened = [os.eventfd(0), os.pidfd_open(os.getpid()), os.memfd_create("memory"), *os.pipe(), *os.openpty()]
+        opened.append(os.open(tmp_path, os.O_RDONLY))
+        assert min(tcp.fileno(), udp.fileno(), polled.fileno()) > 0
+        assert open_device() is None
+        for descriptor in opened:
+            os.close(descriptor)
+
+
+def open_without_a_cache(folder: Path) -> int:
+    (folder / "data").write_bytes(b"")
+    return os.open(folder / "data", os.O_RDONLY | os.O_DIRECT)
+
+
+def open_device_file(folder: Path) -> int:
+    return os.open("/dev/fuse", os.O_RDWR)
+
+
+def open_rules_of_landlock(folder: Path) -> int:
+    """A file of no kind that is known here."""
+    return call(444, struct.pack("Q", 1), 8, 0)
+
+
+def open_frames(folder: Path) -> int:
+    return socket.socket(socket.AF_PACKET, socket.SOCK_RAW).detach()
+
+
+@pytest.mark.parametrize("opening", [open_without_a_cache, open_device_file, open_rules_of_landlock, open_frames])
+def test_a_file_that_may_hold_pages_is_known(opening: Callable[[Path], int], tmp_path: Path) -> None:
+    try:
+        descriptor = opening(tmp_path)
+    except OSError as error:
+        pytest.skip(f"it cannot be opened here: {error}")
+    try:
+        assert open_device() == str(Path(f"/proc/self/fd/{descriptor}").readlink())
+    finally:
+        os.close(descriptor)
+    assert open_device() is None
+
+
+def test_of_many_open_files_none_is_looked_at(tmp_path: Path) -> None:
+    descriptors = [os.dup(0) for _ in range(260)]
+    try:
+        assert "open files" in str(open_device())
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def test_without_a_file_to_open_all_is_read(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No descriptor is left: what the kernel would say cannot be asked."""
+    table, other = np.zeros(ITEMS), np.zeros(ITEMS)
+    commit_calmly(writer, {"table": table})
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for step in range(10, 14):
+        table[step * 1000] = step
+        left = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, most))
+        try:
+            done = writer.write({"table": other if step == 12 else table}, Step(step), generators=False)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, left)
+        assert done is not None
+        stored = read(newest_image(writer), map=False, pickle=False)["table"]
+        assert stored.tobytes() == (other if step == 12 else table).tobytes()
+
+
 @pytest.mark.torch
-def test_a_table_that_torch_trains_is_sparse(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_that_torch_trains_is_sparse(asked: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows of an embedding and of its optimizer's moments, written by the threads of torch."""
     torch = pytest.importorskip("torch", reason="install torch, or run make test-torch")
     table = torch.nn.Embedding(100_000, 64, sparse=True)
@@ -257,8 +438,8 @@ def test_a_table_that_torch_trains_is_sparse(writer: Writer, monkeypatch: pytest
         optimizer.zero_grad()
         table(torch.randint(0, 100_000, (8,))).pow(2).sum().backward()
         optimizer.step()
-        assert writer.write({"table": table, "optimizer": optimizer}, Step(step), generators=False) is not None
-        stored = read(newest_image(writer), map=False, pickle=False)
+        assert asked.write({"table": table, "optimizer": optimizer}, Step(step), generators=False) is not None
+        stored = read(newest_image(asked), map=False, pickle=False)
         assert torch.equal(stored["table"]["weight"], table.weight)
         assert torch.equal(stored["optimizer"]["state"][0]["exp_avg"], optimizer.state[table.weight]["exp_avg"])
     assert max(counts[6:]) < max(counts) // 2

@@ -278,15 +278,20 @@ def _tracing() -> Finding:
 
 
 def _written_pages() -> Finding:
-    """What `join(sparse=True)` asks."""
+    """What a commit asks where little of the state changes."""
     from goldthread.slots.writes import WrittenPages  # It loads NumPy.
 
     try:
         WrittenPages().close()
     except OSError as error:
         found = f"the kernel does not say ({error.strerror or error})"
-        return Finding("written pages", found, Verdict.WORSE, "Linux 6.7 or newer: goldthread.join(sparse=True) works")
-    return Finding("written pages", "known to the kernel, for goldthread.join(sparse=True)")
+        return Finding(
+            "written pages",
+            found,
+            Verdict.WORSE,
+            "Linux 6.7 or newer: where little of a state changes, a commit reads only that",
+        )
+    return Finding("written pages", "known to the kernel: where little of a state changes, a commit reads only that")
 
 
 def _clock() -> Finding:

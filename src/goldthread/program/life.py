@@ -85,7 +85,7 @@ class Life:
         *,
         pickle: bool,
         generators: bool,
-        sparse: bool,
+        sparse: bool | None,
     ) -> None:
         self.name = member
         self.epoch = joined.epoch
@@ -110,7 +110,7 @@ class Life:
             voucher=self._voucher,
         )
         self.is_sparse = self._writer.is_sparse
-        """Commits read only what the kernel says was written."""
+        """It was asked for, and this kernel says what was written."""
         self._pickle = pickle
         self._generators = generators
         self._link: Link

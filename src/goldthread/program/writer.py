@@ -36,7 +36,9 @@ __all__ = ["Writer"]
 
 _HEADROOM: Final = 8
 """A slot is asked for with an eighth more than is needed, so that a growing state does not ask each time."""
-_LOOK_SECONDS: Final = 0.001
+_LOOK_BYTES: Final = 32 << 20
+"""Less is read in the time that it takes to find out whether it must be."""
+_WAIT_SECONDS: Final = 0.001
 """The kernel waits for one reader, not for the first of several."""
 
 _sequence: Final = attrgetter("sequence")
@@ -84,7 +86,8 @@ class Writer:
 
     `new_slot(index, bytes)` gives the descriptor of a slot of at least so many bytes; None where no keeper can be
     reached now; it raises `NoRoom` where memory is short. A commit is sealed only while the voucher stands; None where
-    there is nobody to vouch. With `sparse` it asks the kernel what was written, where that knows.
+    there is nobody to vouch. With `sparse` it asks the kernel what was written, where that knows; None leaves it to
+    what is observed (`slots/sparse.py`).
     """
 
     def __init__(
@@ -95,7 +98,7 @@ class Writer:
         slots_most: int,
         new_slot: Callable[[int, int], int | None],
         pickle: bool,
-        sparse: bool = False,
+        sparse: bool | None = None,
         voucher: Voucher | None = None,
     ) -> None:
         self._member = member
@@ -112,9 +115,10 @@ class Writer:
         self._crew = Crew()
         self._looks: Looks | None = None
         """None: every array is read. So it is too where the kernel does not say what was written."""
+        self._may_look = sparse is None
+        """Once a state is large."""
         if sparse:
-            with suppress(OSError):
-                self._looks = Looks(WrittenPages())
+            self._begin_to_look(asked=True)
         self._ahead: _Place | None = None
         """Once all slots are made, the one with the oldest commit: for the next, if it is large enough and unread."""
 
@@ -125,8 +129,8 @@ class Writer:
 
     @property
     def is_sparse(self) -> bool:
-        """Only those pages of large arrays are read that were written."""
-        return self._looks is not None
+        """It was asked for, and the kernel says what was written."""
+        return self._looks is not None and self._looks.is_asked
 
     @property
     def newest(self) -> CommitId | None:
@@ -193,6 +197,9 @@ class Writer:
     ) -> None:
         layout, image, payload = structure.layout, place.slot.image, place.payload
         manifest_at, _, end = bounds
+        if self._may_look and layout.large_bytes >= _LOOK_BYTES:
+            self._may_look = False
+            self._begin_to_look(asked=False)
         look = 0 if self._looks is None else self._looks.look(layout, arrays)
         place.payload = None
         self._crew.wait()
@@ -219,6 +226,12 @@ class Writer:
         self._table = payload.table = copy.table
         payload.look = look
         place.payload = payload
+        if self._looks is not None:
+            self._looks.learn(self._settled)
+
+    def _begin_to_look(self, *, asked: bool) -> None:
+        with suppress(OSError):
+            self._looks = Looks(WrittenPages(), asked=asked)
 
     def _seal(self, place: _Place, sequence: int) -> None:
         """Seal while the life is vouched for: a seal that came too late is taken back. See `voucher.py`."""
@@ -278,7 +291,7 @@ class Writer:
             for index in oldest_first:
                 if self._places[index].pin():
                     return index
-            sleep(_LOOK_SECONDS)
+            sleep(_WAIT_SECONDS)
 
     def _choose(self, needed: int, most: int, busy: set[int]) -> SlotChoice:
         slots = [SlotState(i, p.slot.bytes, p.seal[0], i in busy) for i, p in sorted(self._places.items())]

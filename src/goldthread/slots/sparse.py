@@ -5,27 +5,41 @@ Each commit begins with a *look*, which has a number. What is found written then
 meanwhile is found by the next. So a slot that was filled after look 5 may lack what was found written later.
 
 An array is *followed* if it is large, lies together, and its memory is this process's alone. To follow one of which
-much changes costs more than to read it: it rests for a while, and is read.
+much changes costs more than to read it: it rests for a while, and is read. Where the program did not ask for it, an
+array is followed only after little of it changed for a while, where to read it takes much of the program's time, and
+while no device is open that could write into it unseen (`devices.py`). To look for such a device comes after the
+kernel has told what was written, and before a byte is copied: memory that a device may still write into after that is
+held on to at that moment, and what it wrote before is copied with the rest of what was written.
 """
 
 from __future__ import annotations
 
 import mmap
 from collections.abc import Sequence
+from heapq import nlargest
+from time import monotonic
 from typing import Any, Final
 
 import numpy as np
 
+from goldthread.slots.devices import open_device
 from goldthread.slots.layout import Layout, Slice
 from goldthread.slots.writes import WrittenPages, private_memory, whole_pages
 
 __all__ = ["Looks"]
 
 _LARGE_BYTES: Final = 1 << 20
+_ARRAYS_MOST: Final = 1024
+"""Each may part a mapping in three, of which a process has 65,530."""
 _MUCH: Final = 0.2
 """Of the pages of an array. Measured: a first write to a page costs 0.7 us more, to read it 0.1 to 0.2 us."""
 _RESTS_LEAST, _RESTS_MOST = 2, 64
 """Looks. A rest is twice as long as the one before."""
+_CALM_CHUNKS: Final = 0.5
+"""Of the chunks of an array: as many stayed as they were. Of those that changed one page may have been written."""
+_CALM_COMMITS: Final = 2
+_WORTH: Final = 0.05
+"""Of the program's time. Where commits take less, they are not worth the huge pages that are split to spare it."""
 _ALWAYS: Final = np.iinfo(np.int64).max
 
 _NO_RUNS: Final = np.zeros((0, 2), np.int64)
@@ -36,9 +50,15 @@ Place = tuple[int, int]
 
 
 class Looks:
-    def __init__(self, pages: WrittenPages) -> None:
+    def __init__(self, pages: WrittenPages, *, asked: bool) -> None:
+        """`asked`: the program says that little of its state changes, and that no device writes into it."""
         self._pages = pages
+        self.is_asked = asked
         self._number = 0
+        self._began = 0.0
+        """When the last look was: what comes until `learn` is the commit, the rest until the next look the program."""
+        self._between = 0.0
+        """From the look before it."""
         self._layout: Layout | None = None
         self._known: dict[int, Place] | None = None
         """Where the large arrays were at the last look; None where what was written since is not known."""
@@ -50,6 +70,8 @@ class Looks:
     def look(self, layout: Layout, arrays: Sequence[Array]) -> int:
         """See what was written since the last look; returns the number of this one."""
         self._number += 1
+        now = monotonic()
+        self._began, self._between = now, now - self._began
         known, self._known = self._known, None  # An interruption loses what was taken: then nothing is known.
         if layout is not self._layout or known is None:
             self._begin(layout)
@@ -60,10 +82,23 @@ class Looks:
                 trail.lead_to(places[index] if arrays[index].flags.forc else None, self._number)
         private = private_memory() if any(trail.is_due(self._number) for trail in trails) else []
         runs = _union([trail.take(private, self._number) for trail in trails])
+        if not self.is_asked and any(trail.is_followed for trail in trails) and open_device() is not None:
+            for trail in trails:
+                trail.rest(self._number)
         for trail in trails:
             trail.note(runs, self._number, self._written)
         self._known = places
         return self._number
+
+    def learn(self, stayed: Sequence[bool] | None) -> None:
+        """The commit that began with the last look is over: whether each of its chunks is what it was in the one
+        before; None where that is not known."""
+        if self.is_asked or stayed is None or monotonic() - self._began < _WORTH * self._between:
+            return
+        if not all(trail.is_followed for trail in self._trails.values()):
+            each = np.array(stayed)
+            for trail in self._trails.values():
+                trail.learn(each)
 
     def lacking(self, since: int) -> list[int]:
         """The chunks that may have been written after the look of this number."""
@@ -78,13 +113,14 @@ class Looks:
         for trail in self._trails.values():
             trail.leave()
         self._layout = None
+        large = [index for index in layout.large if layout.lengths[index] >= _LARGE_BYTES]
         pieces: dict[int, list[tuple[int, int, int]]] = {
-            index: [] for index in layout.large if layout.lengths[index] >= _LARGE_BYTES
+            index: [] for index in nlargest(_ARRAYS_MOST, large, layout.lengths.__getitem__)
         }
         for chunk, (first, *others) in enumerate(layout.chunks):
             if not others and isinstance(first, Slice) and first.source in pieces:
                 pieces[first.source].append((chunk, first.start, first.end))
-        self._trails = {index: _Trail(self._pages, *_columns(each)) for index, each in pieces.items()}
+        self._trails = {index: _Trail(self._pages, self.is_asked, *_columns(each)) for index, each in pieces.items()}
         self._written = np.full(len(layout.chunks), _ALWAYS)
         self._layout = layout
 
@@ -95,9 +131,10 @@ class _Trail:
     Arrays may share pages, at their ends or as views of one another, and what one takes the other does not find again:
     so all take first, and then all note what was taken."""
 
-    def __init__(self, pages: WrittenPages, chunks: Array, starts: Array, ends: Array) -> None:
+    def __init__(self, pages: WrittenPages, asked: bool, chunks: Array, starts: Array, ends: Array) -> None:
         """Those `chunks` that are one piece of the array, and which of its bytes each has."""
         self._pages = pages
+        self._asked = asked
         self._chunks = chunks
         self._starts = starts
         self._ends = ends
@@ -107,17 +144,28 @@ class _Trail:
         """The look with which that began; 0 where it is not followed."""
         self._due = 0
         """The look at which it is followed, where it is not."""
-        self._rest = _RESTS_LEAST
+        self._next_rest = _RESTS_LEAST
+        self._calm = 0
+        """For so many commits little of it changed."""
+
+    @property
+    def is_followed(self) -> bool:
+        return self._followed_since > 0
 
     def lead_to(self, place: Place | None, number: int) -> None:
         """The array is here now. One that was elsewhere before may be elsewhere soon again."""
         if place != self._place:
             if self._place is not None:
-                self._take_rest(number)
+                self.rest(number)
             self._place = place
 
     def is_due(self, number: int) -> bool:
-        return self._place is not None and not self._followed_since and number >= self._due
+        is_rested = self._place is not None and not self._followed_since and number >= self._due
+        return is_rested and (self._asked or self._calm >= _CALM_COMMITS)
+
+    def learn(self, stayed: Array) -> None:
+        """Whether each chunk of the commit is what it was in the one before."""
+        self._calm = self._calm + 1 if np.mean(stayed[self._chunks]) >= _CALM_CHUNKS else 0
 
     def take(self, private: list[Place], number: int) -> Array:
         """The runs of pages that were written since the last look; it may be followed from now on, if its memory is
@@ -133,7 +181,7 @@ class _Trail:
                 self._followed_since = number
             return self._pages.take(start, end) if self._followed_since else _NO_RUNS
         except OSError:  # What was there is no longer there, or somebody else follows it.
-            self._take_rest(number)
+            self.rest(number)
             return _NO_RUNS
 
     def note(self, runs: Array, number: int, written: Array) -> None:
@@ -143,7 +191,7 @@ class _Trail:
         elif self._followed_since and self._place is not None and len(runs):
             first, end = self._place
             if _bytes_in(runs, np.array([first]), np.array([end])) > _MUCH * (end - first):
-                self._take_rest(number)
+                self.rest(number)
             else:
                 written[self._chunks[_bytes_in(runs, first + self._starts, first + self._ends) > 0]] = number
         if not self._followed_since:
@@ -156,10 +204,12 @@ class _Trail:
             self._pages.leave(start + mmap.PAGESIZE, end - mmap.PAGESIZE)
         self._followed_since = 0
 
-    def _take_rest(self, number: int) -> None:
+    def rest(self, number: int) -> None:
+        """Follow no longer, for a while."""
         self.leave()
-        self._due = number + self._rest
-        self._rest = min(2 * self._rest, _RESTS_MOST)
+        self._calm = 0
+        self._due = number + self._next_rest
+        self._next_rest = min(2 * self._next_rest, _RESTS_MOST)
 
 
 def _columns(pieces: list[tuple[int, int, int]]) -> tuple[Array, Array, Array]:

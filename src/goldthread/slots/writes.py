@@ -100,9 +100,14 @@ class WrittenPages:
 
 
 def private_memory() -> list[tuple[int, int]]:
-    """The ranges of addresses that no other mapping can show: writable, private, and of no file."""
+    """The ranges of addresses that no other mapping can show: writable, private, and of no file; none where that
+    cannot be known."""
     ranges: list[tuple[int, int]] = []
-    for line in Path("/proc/self/maps").read_text().splitlines():
+    try:
+        lines = Path("/proc/self/maps").read_text().splitlines()
+    except OSError:  # No file is left to open, for one.
+        return []
+    for line in lines:
         addresses, rights, _, _, inode, *_ = line.split()
         if rights[1] == "w" and rights[3] == "p" and inode == "0":
             start, end = (int(address, 16) for address in addresses.split("-"))
