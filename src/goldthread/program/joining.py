@@ -35,9 +35,9 @@ def join(
     Of a large state of which little changes between two commits only what was written is read, as the kernel tells it
     (Linux 6.7). That is found out by itself, where commits take more than a twentieth of the program's time, and as
     long as no device is open that could write into memory unseen. With `sparse=True` it is so from the first commit
-    on, whatever is open: say it only where no array of the state is in memory that a driver holds on to (registered with
-    CUDA or RDMA, fixed buffers of io_uring, a read with O_DIRECT that is under way during a commit), since what a
-    device writes there would be missed. With `sparse=False` every commit reads all of the state.
+    on, whatever is open: say it only where no array of the state is in memory that a driver holds on to (registered
+    with CUDA or RDMA, fixed buffers of io_uring, a read with O_DIRECT that is under way during a commit), since what
+    a device writes there would be missed. With `sparse=False` every commit reads all of the state.
 
     Raises `MemberTaken` where a living process has this name, `NothingToRestore` where commits should be there and
     none is whole, `KeeperUnreachable` where no keeper can be started, `UsageError` for a name that cannot be one.
