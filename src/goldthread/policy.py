@@ -91,7 +91,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """How often a copy at rest is read again, so that damage is found while other copies are whole."""
 
     slots_per_member: int = 3
-    """Newest, being written, being read."""
+    """Newest, being written, being read. One more is made where two are read for long."""
 
     memory_free_bytes: int = 256 << 20
     """A slot that would leave less than this much memory available is refused."""

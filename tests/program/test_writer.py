@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import subprocess
@@ -227,24 +228,30 @@ sys.stdin.readline()
 """
 
 
-@pytest.mark.parametrize("first", [0, 1])
-def test_a_slot_that_is_read_is_not_overwritten(first: int) -> None:
-    """Another is taken; where all are read, the writer waits for the reader that ends first."""
-    writer = new_writer()
-    for step in range(3):
-        write(writer, [step], step)
+def readers_of(writer: Writer, *steps: int) -> list[subprocess.Popen[str]]:
+    """Processes that read the slots with the commits of these steps, until they are told to go on."""
     by_step = {read_header(slot.image).step: slot for slot in writer.slots.values()}  # type: ignore[union-attr]
-    read_slots = [by_step[Step(0)], by_step[Step(1)]]
     readers = [
         subprocess.Popen(
             [sys.executable, "-c", READER, str(slot.descriptor)],
             pass_fds=[slot.descriptor], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )
-        for slot in read_slots
+        for slot in (by_step[Step(step)] for step in steps)
     ]  # fmt: skip
     for reader in readers:
         assert reader.stdout is not None
         assert reader.stdout.readline() == "pinned\n"
+    return readers
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_slot_that_is_read_is_not_overwritten(first: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another is taken; where all are read, the writer waits for the reader that ends first."""
+    monkeypatch.setattr(writer_module, "_LONG_SECONDS", math.inf)
+    writer = new_writer()
+    for step in range(3):
+        write(writer, [step], step)
+    readers = readers_of(writer, 0, 1)
     done = threading.Event()
     waiting = threading.Thread(target=lambda: (write(writer, [3], 3), done.set()))
     waiting.start()
@@ -258,6 +265,52 @@ def test_a_slot_that_is_read_is_not_overwritten(first: int) -> None:
     waiting.join()
     assert is_done
     assert sorted(header.step for header in sealed(writer)) == [1 - first, 2, 3]
+
+
+def test_where_all_are_read_for_long_a_spare_slot_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One may be on its way to a partner and one to a disk: no commit waits for either."""
+    monkeypatch.setattr(writer_module, "_LONG_SECONDS", 0)
+    writer = new_writer()
+    for step in range(3):
+        write(writer, [step], step)
+    readers = readers_of(writer, 0, 1)
+    for step in range(3, 8):
+        write(writer, [step], step)
+    assert sorted(writer.slots) == [0, 1, 2, 3]
+    assert sorted(header.step for header in sealed(writer)) == [0, 1, 6, 7]
+    for reader in readers:
+        reader.communicate("go on\n")
+    for step in range(8, 13):
+        write(writer, [step], step)
+    assert sorted(header.step for header in sealed(writer)) == [9, 10, 11, 12]
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_where_there_is_no_room_for_a_spare_slot_it_waits(refused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where no keeper can be reached to make one."""
+    monkeypatch.setattr(writer_module, "_LONG_SECONDS", 0)
+    asked = threading.Event()
+
+    def few_slots(index: int, size: int) -> int | None:
+        if index < 3:
+            return make_slot("few", size)
+        asked.set()
+        if refused:
+            raise NoRoom("too little memory")
+        return None
+
+    writer = Writer(MEMBER, Epoch(1), slots_most=3, new_slot=few_slots, pickle=False)
+    for step in range(3):
+        write(writer, [step], step)
+    readers = readers_of(writer, 0, 1)
+    waiting = threading.Thread(target=lambda: write(writer, [3], 3))
+    waiting.start()
+    assert asked.wait(60)
+    readers[1].communicate("go on\n")
+    waiting.join(60)
+    assert not waiting.is_alive()
+    readers[0].communicate("go on\n")
+    assert sorted(header.step for header in sealed(writer)) == [0, 2, 3]
 
 
 KILLED = """

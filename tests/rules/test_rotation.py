@@ -48,12 +48,20 @@ def test_where_all_are_read_it_waits() -> None:
     assert choice.index is None
 
 
-@given(SLOTS, st.integers(1, 4), st.integers(2, 4))
+def test_where_all_are_read_for_long_a_spare_one_is_made() -> None:
+    read = [slot(0, 4, pinned=True), slot(1, 5, pinned=True), slot(2, 6)]
+    choice = choose_slot(read, 100, 3, is_long=True)
+    assert (choice.index, choice.fresh) == (3, True)
+    assert choose_slot([*read, slot(3, 3, pinned=True)], 100, 3, is_long=True).index is None, "and only one"
+    assert choose_slot([slot(0, 4), *read[1:]], 100, 3, is_long=True).index == 0
+
+
+@given(SLOTS, st.integers(1, 4), st.integers(2, 4), st.booleans())
 def test_neither_the_newest_nor_what_is_read_is_ever_taken(
-    drawn: list[tuple[int, int, bool]], needed: int, most: int
+    drawn: list[tuple[int, int, bool]], needed: int, most: int, is_long: bool
 ) -> None:
     slots = [SlotState(index, size, sequence, pinned) for index, (size, sequence, pinned) in enumerate(drawn)]
-    choice = choose_slot(slots, needed, most)
+    choice = choose_slot(slots, needed, most, is_long=is_long)
     newest = max((one.sequence for one in slots), default=0)
     for one in slots:
         if one.index == choice.index:

@@ -123,8 +123,8 @@ class Mender:
         """Lay a mended commit on the shelf, beside the slots that its program has."""
         shelf, shim = self._keeper.shelf, self._keeper.ward(member).shim
         taken = shelf.slots(member)
-        beside = (index for index in count(self._keeper.policy.slots_per_member) if (commit.epoch, index) not in taken)
-        index = next(beside)
+        first = self._keeper.policy.slots_per_member + 1  # The program may ask for a spare one.
+        index = next(index for index in count(first) if (commit.epoch, index) not in taken)
         if shim is not None:
             shim.send(HoldSlot(commit.epoch, index), [fresh])
         shelf.put(member, commit.epoch, index, fresh)

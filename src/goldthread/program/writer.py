@@ -13,8 +13,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from operator import attrgetter, eq
-from time import sleep
+from time import monotonic, sleep
 from typing import Any, Final
 
 from goldthread.errors import NoRoom
@@ -40,6 +41,8 @@ _LOOK_BYTES: Final = 32 << 20
 """Less is read in the time that it takes to find out whether it must be."""
 _WAIT_SECONDS: Final = 0.001
 """The kernel waits for one reader, not for the first of several."""
+_LONG_SECONDS: Final = 0.2
+"""A reader that reads memory is done with a GiB by then. One that waits for a disk or a network is not."""
 
 _sequence: Final = attrgetter("sequence")
 
@@ -161,7 +164,7 @@ class Writer:
             self._write_into(place, header, bounds, structure, arrays, manifest)
         finally:
             place.unpin()
-        if len(self._places) == self._slots_most:
+        if len(self._places) >= self._slots_most:
             self._ahead = min(self._places.values(), key=_sequence)
         return place.commit
 
@@ -251,18 +254,23 @@ class Writer:
         return max(sealed, key=_sequence, default=None)
 
     def _take_place(self, needed: int) -> _Place | None:
-        """A slot that may be overwritten, pinned for writing; where all are read, the first that is not any more."""
+        """A slot that may be overwritten, pinned for writing. Where all are read for long it is a spare one; where
+        there is no room for that, the first that is not read any more."""
         ahead, self._ahead = self._ahead, None
         if ahead is not None and needed <= ahead.slot.bytes and ahead.pin():
             return ahead
         most, busy, refused = self._slots_most, set[int](), None
+        patience, is_long = _LONG_SECONDS, False
         for place in self._places.values():
             if place.is_pinned:  # By a commit that was interrupted.
                 place.unpin()
         while True:
-            choice = self._choose(needed, most, busy)
+            choice = self._choose(needed, most, busy, is_long)
             if choice.index is None and busy:
-                busy.remove(self._wait_for_one(busy))
+                free = self._wait_for_one(busy, patience)
+                if free is not None:
+                    busy.remove(free)
+                patience, is_long = inf, free is None
             elif choice.index is not None and not choice.fresh:
                 place = self._places[choice.index]
                 if place.pin():
@@ -275,27 +283,30 @@ class Writer:
                     made, refused = None, error
                 if made is not None:
                     return made
-                if most <= len(self._places):
+                if most <= len(self._places) and not is_long:
                     if refused is not None:
                         raise refused
                     return None
-                most = len(self._places)  # Go on with the slots that there are.
+                most, patience, is_long = len(self._places), inf, False  # Go on with the slots that there are.
 
-    def _wait_for_one(self, busy: set[int]) -> int:
-        """The first of these slots that nobody reads any more; it is pinned for writing.
+    def _wait_for_one(self, busy: set[int], seconds: float) -> int | None:
+        """The first of these slots that nobody reads any more, pinned for writing; None where all are read on.
 
         One may go to the vault and be free in a moment, another to a partner, over a link that is slow, or cut.
         """
         oldest_first = sorted(busy, key=lambda index: self._places[index].sequence)
+        end = monotonic() + seconds
         while True:
             for index in oldest_first:
                 if self._places[index].pin():
                     return index
+            if monotonic() >= end:
+                return None
             sleep(_WAIT_SECONDS)
 
-    def _choose(self, needed: int, most: int, busy: set[int]) -> SlotChoice:
+    def _choose(self, needed: int, most: int, busy: set[int], is_long: bool) -> SlotChoice:
         slots = [SlotState(i, p.slot.bytes, p.seal[0], i in busy) for i, p in sorted(self._places.items())]
-        return choose_slot(slots, needed, most)
+        return choose_slot(slots, needed, most, is_long=is_long)
 
     def _make_place(self, index: int, needed: int) -> _Place | None:
         """A fresh slot, in place of the one of this index if there is one, pinned for writing."""
