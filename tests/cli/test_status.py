@@ -146,6 +146,15 @@ def test_a_life_that_goes_on_is_told_so() -> None:
     ]
 
 
+@pytest.mark.parametrize("kind", [EndingKind.HOST_LOST, EndingKind.FENCED, EndingKind.HOST_RESTARTED])
+def test_what_a_life_reached_unseen_is_not_said_as_if_it_were_known(kind: EndingKind) -> None:
+    """Whoever tells of it had noted this step, and it may have sealed more."""
+    lost = life(ending=Ending(kind, "iruka is silent"))
+    assert "  reached step 300, or a later one" in tell_life(lost)
+    assert headline(MemberName("walk"), [lost]).endswith("the newest reached step 300, or a later one")
+    assert "  reached no commit that is known" in tell_life(life(ending=Ending(kind, "iruka is silent"), reached=None))
+
+
 def test_the_headline_counts_deaths_by_cause() -> None:
     killed = life(ending=Ending(EndingKind.SIGNAL, "signal 9 (SIGKILL)", "", -9))
     running = life(epoch=Epoch(4), ending=None, reached=Step(412))

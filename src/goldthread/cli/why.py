@@ -27,6 +27,8 @@ __all__ = ["note_lines", "notes_of", "tell_life", "why"]
 _BAR_COLUMNS: Final = 30
 _NOTES_SHOWN: Final = 50
 _PEACEFUL: Final = frozenset({EndingKind.FINISHED, EndingKind.STOPPED, EndingKind.HANDED_OVER})
+_UNSEEN: Final = frozenset({EndingKind.HOST_LOST, EndingKind.HOST_RESTARTED, EndingKind.FENCED, EndingKind.UNKNOWN})
+"""It may have sealed more than its keeper, or the one that took it over, had noted."""
 
 
 @click.command(epilog="Example: goldthread why train --life 3")
@@ -85,12 +87,11 @@ def headline(member: MemberName, lives: Sequence[LifeReport]) -> str:
             causes[life.ending.kind.value] = causes.get(life.ending.kind.value, 0) + 1
     deaths = ", ".join(f"{count} x {cause}" for cause, count in causes.items())
     newest = lives[-1]
-    reached = f"step {newest.reached}" if newest.reached is not None else "no commit"
     state = "reached" if newest.ending else "is at"
     return (
         f"{member}: {amount(len(lives), 'life').replace('lifes', 'lives')}"
         + (f" ({deaths})" if deaths else "")
-        + f"; the newest {state} {reached}"
+        + f"; the newest {state} {_reached(newest)}"
     )
 
 
@@ -103,7 +104,7 @@ def tell_life(life: LifeReport) -> list[str]:
         lines.append(f"  from    {life.restored_reason}")
     lines += _phase_lines(life.phases)
     so_far = " so far" if life.ending is None else ""
-    lines.append(f"  reached {'no commit' if life.reached is None else f'step {life.reached}'}{so_far}")
+    lines.append(f"  reached {_reached(life)}{so_far}")
     if life.ending is None:
         lines.append("  ended   not yet, as far as is known")
         return lines
@@ -118,6 +119,13 @@ def tell_life(life: LifeReport) -> list[str]:
     if life.lost:
         lines.append(f"  lost    {life.lost}")
     return lines
+
+
+def _reached(life: LifeReport) -> str:
+    is_seen = life.ending is None or life.ending.kind not in _UNSEEN
+    if life.reached is None:
+        return "no commit" if is_seen else "no commit that is known"
+    return f"step {life.reached}" if is_seen else f"step {life.reached}, or a later one"
 
 
 def notes_of(life: LifeReport, lives: Sequence[LifeReport], notes: Sequence[AlarmReport]) -> list[AlarmReport]:
