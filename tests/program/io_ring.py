@@ -15,6 +15,10 @@ SETUP, ENTER, REGISTER = 425, 426, 427
 ENTRIES_AT = 0x10000000
 ENTRY = struct.Struct("BBHiQQIIQHHi16x")
 READ_FIXED = 4
+UNREGISTER_BUFFERS, REGISTER_RING, UNREGISTER_RING = 1, 20, 21
+BY_PLACE = 1 << 31
+PLACE = struct.Struct("IIQ")
+ANY_PLACE = 0xFFFFFFFF
 GET_EVENTS = 1
 PARAMETERS = struct.Struct("10I8IQ8IQ")
 TAIL, MASK, ARRAY = 1, 2, 6
@@ -36,6 +40,7 @@ class Ring:
     def __init__(self, buffer: np.ndarray[Any, Any]) -> None:
         given = ctypes.create_string_buffer(PARAMETERS.size)
         self.descriptor = call(SETUP, 4, given)
+        self._by_place = 0
         entries, *_ = found = PARAMETERS.unpack(given.raw)
         self._at = found[10:18]
         self._queue = mmap.mmap(self.descriptor, self._at[ARRAY] + 4 * entries)
@@ -53,7 +58,23 @@ class Ring:
         struct.pack_into("I", self._queue, self._at[TAIL], tail + 1)
         call(ENTER, self.descriptor, 1, 1, GET_EVENTS, None, 0)
 
+    def hide(self) -> None:
+        """No descriptor and no mapping names it any more; this thread knows it by its place."""
+        given = ctypes.create_string_buffer(PLACE.pack(ANY_PLACE, 0, self.descriptor))
+        call(REGISTER, self.descriptor, REGISTER_RING, given, 1)
+        self._close_files()
+        self.descriptor, _, _ = PLACE.unpack_from(given.raw)
+        self._by_place = BY_PLACE
+
     def close(self) -> None:
+        call(REGISTER, self.descriptor, UNREGISTER_BUFFERS | self._by_place, None, 0)
+        if self._by_place:
+            given = ctypes.create_string_buffer(PLACE.pack(self.descriptor, 0, 0))
+            call(REGISTER, self.descriptor, UNREGISTER_RING | self._by_place, given, 1)
+        else:
+            self._close_files()
+
+    def _close_files(self) -> None:
         self._entries.close()
         self._queue.close()
         os.close(self.descriptor)
