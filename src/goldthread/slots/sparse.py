@@ -2,7 +2,9 @@
 changes between two commits. All else is found by reading it.
 
 Each commit begins with a *look*, which has a number. What is found written then is copied after it; what is written
-meanwhile is found by the next. So a slot that was filled after look 5 may lack what was found written later.
+meanwhile is found by the next. So a slot that was filled after look 5 may lack what was found written later. It is
+not believed in what look 5 itself found either: process_vm_writev takes hold of pages, which is when the kernel tells
+of them, and writes a moment after it.
 
 An array is *followed* if it is large, lies together, and its memory is this process's alone. To follow one of which
 much changes costs more than to read it: it rests for a while, and is read. Where the program did not ask for it, an
@@ -101,8 +103,9 @@ class Looks:
                 trail.learn(each)
 
     def lacking(self, since: int) -> list[int]:
-        """The chunks that may have been written after the look of this number."""
-        found: list[int] = np.flatnonzero(self._written > since).tolist()
+        """The chunks that may have been written after the look of this number: also those that it found written, since
+        who had taken hold of a page then may have written after it was copied."""
+        found: list[int] = np.flatnonzero(self._written >= since).tolist()
         return found
 
     def close(self) -> None:
@@ -182,7 +185,7 @@ class _Trail:
             return self._pages.take(start, end) if self._followed_since else _NO_RUNS
         except OSError:  # What was there is no longer there, or somebody else follows it.
             self.rest(number)
-            return _NO_RUNS
+            return np.array([[start, end]])  # Some of it may have been taken, and others may share it.
 
     def note(self, runs: Array, number: int, written: Array) -> None:
         """Note in `written`, by chunk, what was written before this look."""

@@ -5,9 +5,10 @@ its asynchronous mode. `PAGEMAP_SCAN` reads the notes and protects again, in one
 falls between. A write costs 0.7 us more where it is the first to its page, and huge pages are split.
 
 What is seen are writes of the processor by way of the followed mapping, also those of the kernel for a system call.
-What is not seen: writes by way of another mapping, so memory that can have one is not followed; and writes of a device
-into memory that a driver holds on to (registered with CUDA or RDMA, fixed buffers of io_uring, reads with O_DIRECT that
-end after they were asked about). It needs Linux 6.7 and no privileges.
+What is not seen: writes by way of another mapping, so memory that can have one is not followed; and writes into memory
+that somebody holds on to, since the kernel tells of that moment: by a device (registered with CUDA or RDMA, fixed
+buffers of io_uring, reads with O_DIRECT that end after they were asked about), or by process_vm_writev, a moment later.
+It needs Linux 6.7 and no privileges.
 """
 
 from __future__ import annotations
