@@ -301,6 +301,17 @@ def test_what_changes_all_over_is_not_followed_unasked(unasked: Writer, monkeypa
     assert followed == []
 
 
+def test_what_changes_here_and_there_is_not_followed_unasked(unasked: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quarter of the chunks at each commit, others each time: the next slot to be filled lacks most of them."""
+    table = np.zeros(ITEMS)
+    followed: list[int] = []
+    monkeypatch.setattr(WrittenPages, "follow", lambda *words: followed.append(words[1]))
+    for step in range(20):
+        table[step % 4 * CHUNK_BYTES // 8 :: 4 * CHUNK_BYTES // 8] += 1
+        commit(unasked, {"table": table}, step)
+    assert followed == []
+
+
 def test_where_commits_take_little_of_the_time_all_is_read(unasked: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sparse_module, "_WORTH", 1e9)
     table = np.zeros(ITEMS)
