@@ -204,6 +204,14 @@ def test_what_another_mapping_may_show_is_always_read(
     assert min(counts) == 8 * MIB // CHUNK_BYTES
 
 
+def test_a_file_of_any_name_may_be_mapped_beside_it(writer: Writer, tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"of \xff\r\x0c\n0-1 rw-p")
+    odd.write_bytes(bytes(4096))
+    beside, table = np.memmap(odd, np.float64, "r"), np.zeros(ITEMS)
+    commit_calmly(writer, {"table": table})
+    assert not beside.any()
+
+
 def test_arrays_that_share_memory_are_always_read(writer: Writer) -> None:
     """What one look takes, the next would miss."""
     table = np.zeros(2 * ITEMS)

@@ -58,7 +58,7 @@ def open_device() -> str | None:
     try:
         if _NOTHING_PINNED not in _STATUS.read_text():
             return "pages that are held on to"
-        mounts = _MOUNTS.read_text()
+        mounts = _MOUNTS.read_bytes()
         files = list(_OPEN_FILES.iterdir())
     except OSError as error:  # No file is left to open, for one.
         return str(error)
@@ -74,7 +74,7 @@ def open_device() -> str | None:
     return None
 
 
-def _is_harmless(file: Path, mounts: str) -> bool:
+def _is_harmless(file: Path, mounts: bytes) -> bool:
     number = int(file.name)
     mode, major, minor, mount = _facts(number)
     kind = stat.S_IFMT(mode)
@@ -100,10 +100,10 @@ def _facts(number: int) -> tuple[int, int, int, int]:
 
 
 @lru_cache(maxsize=1)
-def _cached(mounts: str) -> frozenset[int]:
+def _cached(mounts: bytes) -> frozenset[int]:
     """The mounts of file systems that read by way of the cache."""
-    found = (line.split(" ") for line in mounts.splitlines())
-    return frozenset(int(words[0]) for words in found if words[words.index("-", 6) + 1] in _CACHED)
+    found = (line.split(b" ") for line in mounts.split(b"\n")[:-1])  # A path may hold any other byte.
+    return frozenset(int(words[0]) for words in found if words[words.index(b"-", 6) + 1].decode() in _CACHED)
 
 
 def _family(number: int) -> int:

@@ -105,13 +105,13 @@ def private_memory() -> list[tuple[int, int]]:
     cannot be known."""
     ranges: list[tuple[int, int]] = []
     try:
-        lines = Path("/proc/self/maps").read_text().splitlines()
+        lines = Path("/proc/self/maps").read_bytes().split(b"\n")[:-1]  # A file's name may hold any other byte.
     except OSError:  # No file is left to open, for one.
         return []
     for line in lines:
         addresses, rights, _, _, inode, *_ = line.split()
-        if rights[1] == "w" and rights[3] == "p" and inode == "0":
-            start, end = (int(address, 16) for address in addresses.split("-"))
+        if rights[1:] in (b"w-p", b"wxp") and inode == b"0":
+            start, end = (int(address, 16) for address in addresses.split(b"-"))
             if ranges and ranges[-1][1] == start:
                 ranges[-1] = ranges[-1][0], end
             else:
