@@ -221,6 +221,15 @@ def test_an_end_is_said(ends: tuple[Pipe, Pipe]) -> None:
             end.receive()
 
 
+def test_an_end_of_one_way_is_said_to_both(ends: tuple[Pipe, Pipe]) -> None:
+    """What is called the fault of a key is asked of a person, and what is cut is called again."""
+    caller, answerer = ends
+    caller._stream.shutdown(socket.SHUT_WR)
+    for end in (answerer, caller):
+        with pytest.raises(PartnerUnreachable, match="was cut"):
+            end.receive()
+
+
 def test_bytes_that_are_no_record_end_the_pipe(ends: tuple[Pipe, Pipe]) -> None:
     """Somebody on the way changed them: nothing of it is believed."""
     caller, answerer = ends

@@ -235,6 +235,8 @@ class Link:
 def _fault(error: SSL.Error, *, proved: bool) -> PartnerError:
     """What OpenSSL found, in words. An alert is the other side's word only where that side has proved its key."""
     said = "; ".join(part[2] for part in error.args[0]) if error.args else ""
+    if "alert decode error" in said:  # OpenSSL there says so when what it hears ends.
+        return PartnerUnreachable("the link was cut on its way there")
     if "certificate verify failed" in said:
         return Stranger("a stranger answers there: its key is not the one that is known")
     if "alert" in said and ("certificate" in said or "unknown ca" in said):
