@@ -59,6 +59,7 @@ class Host:
         self.sent: list[int] = []
         """Bytes of payload that went over the wire for each commit that was carried."""
         self.connections: list[Connection] = []
+        self.warned: list[str] = []
         self.begin()
 
     def begin(self, first: Callable[[], None] = lambda: None) -> None:
@@ -70,6 +71,7 @@ class Host:
             shelf=self.shelf,
             policy=self.policy,
             tell=self.heard.put,
+            warn=lambda member, text: self.warned.append(text),
             ward=lambda member: self.wards.setdefault(member, Ward(member)),
         )
         self.carriage = Carriage(keeper, self._keep_bundle)

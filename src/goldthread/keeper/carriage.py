@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -20,6 +18,7 @@ from goldthread import errors
 from goldthread.errors import GoldthreadError, KeeperError, PartnerError, PartnerUnreachable
 from goldthread.keeper.door import Connection
 from goldthread.keeper.keeper import Keeper
+from goldthread.keeper.launch import start_carrier
 from goldthread.keeper.shelf import HeldSlot
 from goldthread.names import CommitId, KeeperId, Level, MemberName, seconds
 from goldthread.rules.bond_events import (
@@ -65,7 +64,9 @@ class Carriage:
         self._host = host
         self._keep_bundle = keep_bundle
         self._carrier: Connection | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._is_started = False
+        self._ended = ""
+        """How the last one that was started ended, if that is worth a word."""
         self._partners: dict[KeeperId, carrying.KnowPartner] = {}
         self._allowed: dict[Key, carrying.AllowMember] = {}
         self.held: dict[carrying.HeldPlace, HeldSlot] = {}
@@ -242,28 +243,19 @@ class Carriage:
 
     def _want_carrier(self) -> None:
         """Start the carrier where there is something for it to do. Where one lives already, the new one ends."""
-        if self._carrier is not None or self._process is not None or not (self._partners or self._allowed):
+        if self._carrier is not None or self._is_started or not (self._partners or self._allowed):
             return
-        home, policy = self._keeper.home.path, self._keeper.policy
-        numbers = (policy.memory_free_bytes, policy.check_every, policy.check_share)
-        command = [sys.executable, "-P", "-m", "goldthread.keeper.carrier", str(home), self._host, *map(str, numbers)]
-        try:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, cwd="/")
-            pidfd = os.pidfd_open(process.pid)
-        except OSError as error:
-            log.warning("the carrier cannot be started: %s", error)
-            self._keeper.loop.after(_START_AGAIN, self._want_carrier)
-            return
-        self._process = process
 
-        def ended() -> None:
-            self._keeper.loop.unwatch(pidfd)
-            os.close(pidfd)
-            process.wait()
-            self._process = None
+        def ended(how: str) -> None:
+            self._is_started = False
+            if how and how != self._ended:
+                self._keeper.warn(None, f"{how}; it is started again")
+            self._ended = how
             self._keeper.loop.after(_START_AGAIN, self._want_carrier)
 
-        self._keeper.loop.watch(pidfd, ended)
+        self._is_started = start_carrier(self._keeper, self._host, ended)
+        if not self._is_started:
+            self._keeper.loop.after(_START_AGAIN, self._want_carrier)
 
     def _say(self, message: msgspec.Struct, descriptors: Iterable[int] = ()) -> None:
         """Now, or as soon as the carrier is here, unless it is told anyway. The caller may close its descriptors."""

@@ -11,7 +11,9 @@ Its priority is lower than that of programs, and control never waits for it: bea
 of their own.
 
 One thread hears the keeper; each connection to or from a partner has a thread of its own (`sending.py`,
-`receiving.py`). What those have to say goes through the loop.
+`receiving.py`). What those have to say goes through the loop. An error that nobody thought of, in whichever of them,
+ends the carrier with its story in the keeper's log: without that thread it would be here, and what the thread was for
+would not be done. The keeper starts the next one and hands it all that is held.
 """
 
 from __future__ import annotations
@@ -26,15 +28,17 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import msgspec
 
 from goldthread.errors import GoldthreadError
 from goldthread.keeper.guests import Guests
 from goldthread.keeper.keys import Keys
+from goldthread.keeper.log import write_log
 from goldthread.keeper.loop import Loop
 from goldthread.keeper.open_files import raise_limit
 from goldthread.keeper.pipe import answer
@@ -164,6 +168,8 @@ class Carrier:
 
     def _check_later(self) -> None:
         def failed(error: BaseException) -> None:
+            if not isinstance(error, GoldthreadError | OSError):
+                raise error
             log.warning("what is held could not be read again: %s", error)
             self._check_later()
 
@@ -265,10 +271,23 @@ def main(arguments: Sequence[str]) -> None:
     with suppress(OSError):
         os.nice(_NICENESS)
     raise_limit()
+    # The keeper renames it when it is full, and what this process was given as output would be the old one then.
+    write_log(WatchedFileHandler(home.log, delay=True), logging.WARNING)
+    threading.excepthook = lambda ended: _stop(ended.exc_value)
     host, free_bytes, check_every, check_share = arguments[1:]
-    Carrier(home, host, int(free_bytes), Span(int(check_every)), float(check_share)).run()
-    logging.shutdown()
+    try:
+        Carrier(home, host, int(free_bytes), Span(int(check_every)), float(check_share)).run()
+    except Exception as error:
+        _stop(error)
     os._exit(0)  # Threads that wait for partners are not waited for.
+
+
+def _stop(error: BaseException | None) -> NoReturn:
+    """Tell the story of an error that nobody thought of, and end, whatever other threads do."""
+    try:
+        log.critical("the carrier met what must not be, and stops", exc_info=error)
+    finally:
+        os._exit(1)
 
 
 if __name__ == "__main__":

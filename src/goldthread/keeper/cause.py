@@ -17,7 +17,7 @@ import msgspec
 from goldthread.report import Ending, EndingKind
 from goldthread.wire.messages import RaisedNote
 
-__all__ = ["NO_EVIDENCE", "OomEvidence", "classify", "not_started", "unseen"]
+__all__ = ["NO_EVIDENCE", "OomEvidence", "classify", "not_started", "signal_name", "unseen"]
 
 _DETAIL_SIGNS_MOST: Final = 20_000
 _TEXT_SIGNS_MOST: Final = 500
@@ -114,7 +114,7 @@ def _signalled(number: int, raised: RaisedNote | None, last_words: str) -> Endin
     place = _place(next(_FRAME.finditer(fatal), None))
     return Ending(
         EndingKind.SIGNAL,
-        f"signal {number} ({_signal_name(number)})",
+        f"signal {number} ({signal_name(number)})",
         detail=(fatal or (raised.frames if raised else "") or last_words)[-_DETAIL_SIGNS_MOST:],
         status=-number,
         fingerprint=f"{EndingKind.SIGNAL.value}: {number}" + (f" at {place}" if place else ""),
@@ -124,8 +124,8 @@ def _signalled(number: int, raised: RaisedNote | None, last_words: str) -> Endin
 def _exited(status: int, last_words: str, message: str = "") -> Ending:
     """`message` is what `sys.exit` was called with: its status, or a sentence."""
     shell = ""
-    if status > _SHELL_SIGNALS and _signal_name(status - _SHELL_SIGNALS) != _UNNAMED:
-        shell = f" (a shell says so of {_signal_name(status - _SHELL_SIGNALS)})"
+    if status > _SHELL_SIGNALS and signal_name(status - _SHELL_SIGNALS) != _UNNAMED:
+        shell = f" (a shell says so of {signal_name(status - _SHELL_SIGNALS)})"
     said = "" if not message or message.lstrip("-").isdecimal() else f": {_one_line(message)}"
     return Ending(
         EndingKind.EXIT,
@@ -161,7 +161,8 @@ def _place(frame: re.Match[str] | None) -> str:
 _UNNAMED: Final = "without a name"
 
 
-def _signal_name(number: int) -> str:
+def signal_name(number: int) -> str:
+    """As a person would write it."""
     try:
         return signal.Signals(number).name
     except ValueError:

@@ -35,6 +35,7 @@ from goldthread.keeper.journal import Journal
 from goldthread.keeper.keeper import Keeper
 from goldthread.keeper.keys import Keys
 from goldthread.keeper.links import LinkSettings
+from goldthread.keeper.log import write_log
 from goldthread.keeper.loop import Loop, now
 from goldthread.keeper.open_files import raise_limit
 from goldthread.keeper.stacks import boot_id
@@ -176,10 +177,7 @@ def _await_other(home: Home) -> None:
 def _detach(home: Home) -> None:
     """Leave the terminal, the folder and the output of whoever started this keeper."""
     os.chdir("/")
-    handler = RotatingFileHandler(home.log, maxBytes=_LOG_BYTES, backupCount=1)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logging.getLogger("goldthread").addHandler(handler)
-    logging.getLogger("goldthread").setLevel(logging.INFO)
+    write_log(RotatingFileHandler(home.log, maxBytes=_LOG_BYTES, backupCount=1), logging.INFO)
     nowhere = os.open(os.devnull, os.O_RDWR)
     said = os.open(home.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.dup2(nowhere, 0)
