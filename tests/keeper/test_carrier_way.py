@@ -8,6 +8,7 @@ import pytest
 
 from goldthread.slots.layout import CHUNK_BYTES
 from goldthread.wire.carrying import CommitCarriedNote
+from goldthread.wire.stream import BURST_BYTES
 from tests.keeper.way import Fault, two_carriers
 
 CHUNKS = 4
@@ -69,4 +70,22 @@ def test_a_transfer_goes_on_where_its_way_is_silent(
         assert isinstance(carriers.answer(), CommitCarriedNote)
         assert carriers.held_image(commit) == life.image(commit)
         assert carriers.way.met == 1
+        life.close()
+
+
+@pytest.mark.parametrize("chunks", [1, 40])
+def test_keys_that_have_carried_enough_are_renewed(
+    chunks: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two commits, and in the midst of a large one, which goes on as after a cut."""
+    monkeypatch.setattr("goldthread.keeper.sending._KEYS_BYTES_MOST", CHUNK_BYTES)
+    monkeypatch.setattr("goldthread.keeper.sending._FUTILE_MOST", 1000)
+    with two_carriers(tmp_path) as carriers:
+        life = carriers.life(chunks)
+        for _ in range(3):
+            commit = life.commit()
+            carriers.carry(life)
+            assert isinstance(carriers.answer(), CommitCarriedNote)
+            assert carriers.held_image(commit) == life.image(commit)
+        assert carriers.way.calls >= 3 * -(-chunks * CHUNK_BYTES // BURST_BYTES)
         life.close()

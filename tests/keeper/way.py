@@ -54,6 +54,7 @@ class Way:
         self.faults: deque[Fault] = deque()
         self.met = 0
         """Faults."""
+        self.calls = 0
         self.passed = [0, 0]
         """Bytes there and back."""
         self._stalled: list[socket.socket] = []
@@ -63,6 +64,7 @@ class Way:
         with contextlib.suppress(OSError):
             while True:
                 caller, _ = self._door.accept()
+                self.calls += 1
                 answerer = socket.create_connection(("127.0.0.1", self._target))
                 fault = self.faults.popleft() if self.faults else None
                 threading.Thread(target=self._bring, args=((caller, answerer), fault), daemon=True).start()
@@ -148,9 +150,9 @@ class TwoCarriers:
         with contextlib.suppress(GoldthreadError, OSError):
             serve(answer(self._theirs, stream), self.holdings)
 
-    def life(self, chunks: int) -> Life:
+    def life(self, chunks: int, epoch: int = 1) -> Life:
         host: Any = SimpleNamespace(shelf=self.shelf)  # All that a life needs of one.
-        return Life(host, chunks)
+        return Life(host, chunks, epoch)
 
     def carry(self, life: Life) -> None:
         """The newest commit of this life."""

@@ -80,6 +80,8 @@ class Pipe:
         self._decoder = StreamDecoder(union)
         self.partner = KeeperId("")
         """Who the other side has proved to be."""
+        self.sent = 0
+        """Bytes of bulk, all under the keys of this connection."""
 
     def shake_hands(self, keys: Keys) -> None:
         """Prove both keys, and agree on a protocol. The other side must be a pinned partner."""
@@ -100,6 +102,7 @@ class Pipe:
             for part in filter(len, bulk):
                 for piece in (part,) if paced is None else paced(part):
                     self._patiently(self._tls.send, piece)
+                    self.sent += len(piece)
 
     def wait(self, seconds: float) -> bool:
         """Whether a frame has begun to arrive within that time."""

@@ -63,6 +63,9 @@ _FUTILE_MOST: Final = 2
 """Tries in a row that brought nothing, before it is given up."""
 _IDLE_SECONDS: Final = 60.0
 """After so long without a commit connection and thread are given up: members come and go, and bonds stay."""
+_KEYS_BYTES_MOST: Final = 128 << 30
+"""Then a connection is called anew, which makes new keys: those of AES-GCM are good for 2^24.5 records of 16 KiB (RFC
+8446, section 5.5), three times as much, and OpenSSL renews none of its own accord."""
 
 
 class _Overtaken(Exception):
@@ -204,6 +207,8 @@ class _Sender:
                 burst = burst[len(piece) :]
 
         for burst in bursts(runs, header):
+            if pipe.sent >= _KEYS_BYTES_MOST:
+                raise PartnerUnreachable("the keys of this connection have carried enough")
             start, end = span_of(header, burst)
             pipe.send(burst, [image[start:end]], paced)
 
