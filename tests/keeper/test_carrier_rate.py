@@ -62,3 +62,20 @@ def test_what_is_slow_lets_go_when_the_bond_is_over(slow: tuple[Host, Host, Life
         assert monotonic() < ends
         threading.Event().wait(0.01)
     os.close(own)
+
+
+def test_a_bond_that_is_tied_again_hears_nothing_of_the_one_before(slow: tuple[Host, Host, Life]) -> None:
+    """What was on its way then is given up, and that is no answer for what goes now."""
+    owner, holder, life = slow
+    known = owner.carriage._partners[holder.me]
+    commit = life.commit()
+
+    def tie_again() -> None:
+        owner.carriage.forget(holder.me)
+        owner.carriage.know(holder.me, known.addresses, 0)
+        owner.carriage.replicate(Replicate(WALK, commit, holder.me))
+
+    owner.do(tie_again)
+    answer = owner.hears_of_commit()
+    assert isinstance(answer, CommitHeld), answer
+    assert held_image(holder, owner.me, commit) == life.image(commit)

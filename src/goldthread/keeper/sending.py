@@ -14,6 +14,8 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
+import msgspec
+
 from goldthread.errors import CommitDamaged, GoldthreadError, PartnerError, PartnerUnreachable
 from goldthread.keeper.keys import Keys
 from goldthread.keeper.pipe import Pipe, call
@@ -130,6 +132,11 @@ class _Sender:
                 self._pipe.cut()
             self._changed.notify()
 
+    def _say(self, note: msgspec.Struct) -> None:
+        """Unless the bond is over: nobody waits for it then, and where it is tied again that would be misled."""
+        if not self._closed:
+            self._tell(note, ())
+
     def _run(self) -> None:
         while (task := self._take()) is not None:
             try:
@@ -137,14 +144,14 @@ class _Sender:
             except _Overtaken:
                 self._in_vain += self._sent
                 self._hang_up()
-                self._tell(CommitOvertakenNote(self._road.known.partner, self._member), ())
+                self._say(CommitOvertakenNote(self._road.known.partner, self._member))
             except (GoldthreadError, OSError) as error:
                 self._hang_up()
                 is_damaged = isinstance(error, CommitDamaged)
-                self._tell(CommitNotCarriedNote(self._road.known.partner, self._member, str(error), is_damaged), ())
+                self._say(CommitNotCarriedNote(self._road.known.partner, self._member, str(error), is_damaged))
             else:
                 self._in_vain = 0
-                self._tell(carried, ())
+                self._say(carried)
 
     def _take(self) -> tuple[CommitId, int] | None:
         """What to carry next. None: this thread is to end, and another begins with the next commit, if one comes."""
