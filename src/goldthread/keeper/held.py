@@ -71,6 +71,8 @@ class _Place:
             self._slot = None
 
     def close(self) -> None:
+        """Whoever reads it again sees by the header that it is gone: its numbers are soon another's."""
+        self.header = None
         self.rest()
         os.close(self.own)
         os.close(self.descriptor)
@@ -153,10 +155,13 @@ class HeldMember:
         self.bytes_most = bytes_most
 
     def take_over(self, index: int, descriptor: int) -> None:
-        """A slot of an earlier carrier."""
+        """A slot of an earlier carrier; or of this one, where a commit may be landing."""
+        before = self._places.get(index)
+        if before is not None and os.path.sameopenfile(before.descriptor, descriptor):
+            os.close(descriptor)
+            return
         place = _Place(descriptor)
         place.find()
-        before = self._places.get(index)
         if before is not None:
             before.close()
         self._places[index] = place
