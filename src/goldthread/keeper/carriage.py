@@ -248,9 +248,11 @@ class Carriage:
 
         def ended(how: str) -> None:
             self._is_started = False
-            if how and how != self._ended:
+            if how and how == self._ended:
+                log.warning("%s; it is started again", how)
+            elif how:
                 self._keeper.warn(None, f"{how}; it is started again")
-            self._ended = how
+            self._ended = how or self._ended
             self._keeper.loop.after(_START_AGAIN, self._want_carrier)
 
         self._is_started = start_carrier(self._keeper, self._host, ended)
