@@ -59,6 +59,22 @@ def test_a_partner_that_restarts_is_found_again(iruka: StandIn, kakashi: StandIn
     talk(kakashi, iruka, 8)
 
 
+def test_a_link_that_ends_in_one_direction_is_made_anew(iruka: StandIn, kakashi: StandIn) -> None:
+    """What the other side says of that is no fault of its keeper, and a person need not know."""
+    tie(iruka, kakashi)
+
+    def cut() -> None:
+        call = iruka.links._callers[kakashi.me]._call
+        assert call is not None and call.link is not None
+        call.link._stream.shutdown(socket.SHUT_WR)
+
+    iruka.do(cut)
+    assert "cut" in iruka.expect(LinkLost).text
+    iruka.expect(LinkUp)
+    talk(iruka, kakashi, 7)
+    assert iruka.warned.empty() and kakashi.warned.empty()
+
+
 def test_a_partner_is_found_where_it_went(iruka: StandIn, kakashi: StandIn) -> None:
     """Its port is taken when it comes back: it says where it is now, and the old place is forgotten."""
     tie(iruka, kakashi)
