@@ -22,8 +22,9 @@ from goldthread.program import writer as writer_module
 from goldthread.program.pour import read
 from goldthread.program.writer import Writer
 from goldthread.slots import sparse as sparse_module
+from goldthread.slots.kernel import HUGE_PAGE_BYTES
 from goldthread.slots.layout import CHUNK_BYTES
-from goldthread.slots.writes import WrittenPages
+from goldthread.slots.writes import WrittenPages, whole_pages
 
 MIB = 1 << 20
 MAP_FIXED = 0x10
@@ -47,9 +48,10 @@ def asked() -> Iterator[Writer]:
 
 @pytest.fixture
 def unasked(asked: Writer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Writer]:
-    """Any state counts as large, and any commit as long."""
+    """Any state counts as large, any commit as long, and no huge page is missed."""
     monkeypatch.setattr(writer_module, "_LOOK_BYTES", 0)
     monkeypatch.setattr(sparse_module, "_WORTH", 0)
+    monkeypatch.setattr(sparse_module, "_SPLIT_MOST", 1)
     made = new_writer(None)
     yield made
     made.close()
@@ -318,6 +320,53 @@ def test_what_changes_here_and_there_is_not_followed_unasked(unasked: Writer, mo
         table[step % 4 * CHUNK_BYTES // 8 :: 4 * CHUNK_BYTES // 8] += 1
         commit(unasked, {"table": table}, step)
     assert followed == []
+
+
+def huge_pages(array: Array) -> int:
+    pages = WrittenPages()
+    start, end = whole_pages(array.ctypes.data, array.ctypes.data + array.nbytes)
+    count = int((pages.huge(start, end) @ [-1, 1]).sum()) // HUGE_PAGE_BYTES
+    pages.close()
+    return count
+
+
+@pytest.fixture
+def huge() -> Array:
+    """An array in huge pages."""
+    memory = mmap.mmap(-1, 34 * MIB, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory.madvise(mmap.MADV_HUGEPAGE)
+    at = -np.frombuffer(memory, np.uint8).ctypes.data % HUGE_PAGE_BYTES
+    array = np.frombuffer(memory, np.float64, 4 * ITEMS, at)
+    array[:] = 1
+    if huge_pages(array) != 16:
+        pytest.skip("the kernel gave no huge pages")
+    return array
+
+
+def test_a_program_keeps_its_huge_pages(unasked: Writer, huge: Array, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write splits one. Where that becomes many, they are put together again, and all is read from then on."""
+    monkeypatch.setattr(sparse_module, "_SPLIT_MOST", 1 / 8)
+    commit_calmly(unasked, {"huge": huge})
+    counts = chunks_copied(monkeypatch)
+    for step in range(10, 14):
+        huge[HUGE_PAGE_BYTES // 8 : 3 * HUGE_PAGE_BYTES // 8 : 50_000] = step
+        commit(unasked, {"huge": huge}, step)
+    assert huge_pages(huge) == 14
+    assert max(counts) < 32 * MIB // CHUNK_BYTES
+    huge[ITEMS] = 7
+    for step in range(14, 30):
+        commit(unasked, {"huge": huge}, step)
+    assert huge_pages(huge) >= 14, "all but those at its ends, which may be others' too"
+    assert min(counts[4:]) == 32 * MIB // CHUNK_BYTES
+
+
+def test_one_dense_change_costs_no_huge_page(writer: Writer, huge: Array) -> None:
+    """All of it is written, once, while it is followed."""
+    commit_calmly(writer, {"huge": huge})
+    huge += 1
+    assert huge_pages(huge) == 0
+    commit(writer, {"huge": huge}, 10)
+    assert huge_pages(huge) >= 14
 
 
 def test_where_commits_take_little_of_the_time_all_is_read(unasked: Writer, monkeypatch: pytest.MonkeyPatch) -> None:

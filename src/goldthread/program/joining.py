@@ -33,7 +33,7 @@ def join(
     (`random`, NumPy's, torch's) travel with every commit and are put back by `restore`.
 
     Of a large state of which little changes between two commits only what was written is read, as the kernel tells it
-    (Linux 6.7). That is found out by itself, where commits take more than a twentieth of the program's time, and as
+    (Linux 6.7). That is found out by itself, where commits take more than a tenth of the program's time, and as
     long as no device is open that could write into memory unseen. With `sparse=True` it is so from the first commit
     on, whatever is open: say it only where no array of the state is in memory that a driver holds on to (registered
     with CUDA or RDMA, fixed buffers of io_uring, a read with O_DIRECT that is under way during a commit), since what

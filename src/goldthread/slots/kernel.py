@@ -25,7 +25,7 @@ import tempfile
 import weakref
 from typing import Final
 
-__all__ = ["HUGE_PAGE_BYTES", "map_descriptor", "memory_file", "seal_size", "touch"]
+__all__ = ["HUGE_PAGE_BYTES", "make_huge", "map_descriptor", "memory_file", "seal_size", "touch"]
 
 HUGE_PAGE_BYTES: Final = 2 << 20
 
@@ -105,6 +105,11 @@ def touch(descriptor: int, size: int) -> None:
         os.posix_fallocate(descriptor, 0, size)
     for start in range(0, size, mmap.PAGESIZE):
         view[start] = 0
+
+
+def make_huge(at: int) -> None:
+    """Have the kernel put the 2 MiB of memory that begin here into one huge page, if it can."""
+    _libc.madvise(at, HUGE_PAGE_BYTES, _MADV_COLLAPSE)
 
 
 def _map(at: int | None, size: int, protection: int, flags: int, descriptor: int) -> int:

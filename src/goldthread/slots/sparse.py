@@ -9,7 +9,8 @@ of them, and writes a moment after it.
 An array is *followed* if it is large, lies together, and its memory is this process's alone. To follow one of which
 much changes costs more than to read it: it rests for a while, and is read. Where the program did not ask for it, an
 array is followed only after little of it changed for a while, where to read it takes much of the program's time, and
-while no device is open that could write into it unseen (`devices.py`). To look for such a device comes after the
+while no device is open that could write into it unseen (`devices.py`). And no longer than few of its huge pages were
+split by that: a write to one splits it, and the program may be slower for it. To look for such a device comes after the
 kernel has told what was written, and before a byte is copied: memory that a device may still write into after that is
 held on to at that moment, and what it wrote before is copied with the rest of what was written.
 """
@@ -25,6 +26,7 @@ from typing import Any, Final
 import numpy as np
 
 from goldthread.slots.devices import open_device
+from goldthread.slots.kernel import HUGE_PAGE_BYTES, make_huge
 from goldthread.slots.layout import Layout, Slice
 from goldthread.slots.writes import WrittenPages, private_memory, whole_pages
 
@@ -41,8 +43,10 @@ _CALM_CHUNKS: Final = 0.875
 """Of the chunks of an array: as many stayed as they were. A slot lacks what three commits wrote, and a fourth is read
 again: of chunks that are written here and there half are spared then, and of fewer it was measured to gain nothing."""
 _CALM_COMMITS: Final = 2
-_WORTH: Final = 0.05
+_WORTH: Final = 0.1
 """Of the program's time. Where commits take less, they are not worth the huge pages that are split to spare it."""
+_SPLIT_MOST: Final = 1 / 8
+"""Of the huge pages of an array. Measured: with all split, to read what lies scattered takes up to twice as long."""
 _ALWAYS: Final = np.iinfo(np.int64).max
 
 _NO_RUNS: Final = np.zeros((0, 2), np.int64)
@@ -151,6 +155,10 @@ class _Trail:
         self._next_rest = _RESTS_LEAST
         self._calm = 0
         """For so many commits little of it changed."""
+        self._huge = _NO_RUNS[:, 0]
+        """Where the huge pages begin that it had when it was last begun to be followed ..."""
+        self._split = self._huge > 0
+        """... and which of them were written since."""
 
     @property
     def is_followed(self) -> bool:
@@ -181,6 +189,8 @@ class _Trail:
             if self.is_due(number):
                 if not any(first <= start and end <= last for first, last in private):
                     raise PermissionError("another mapping may show it")
+                self._huge = _huge_pages(self._pages.huge(start, end))
+                self._split = np.zeros(len(self._huge), bool)
                 self._pages.follow(start, end)
                 self._followed_since = number
             return self._pages.take(start, end) if self._followed_since else _NO_RUNS
@@ -194,8 +204,13 @@ class _Trail:
             written[self._chunks] = number
         elif self._followed_since and self._place is not None and len(runs):
             first, end = self._place
-            if _bytes_in(runs, np.array([first]), np.array([end])) > _MUCH * (end - first):
+            self._split |= _bytes_in(runs, self._huge, self._huge + HUGE_PAGE_BYTES) > 0
+            is_split = not self._asked and np.count_nonzero(self._split) > _SPLIT_MOST * len(self._split)
+            if is_split or _bytes_in(runs, np.array([first]), np.array([end])) > _MUCH * (end - first):
                 self.rest(number)
+                self._make_whole()
+                if is_split:
+                    self._due = _ALWAYS
             else:
                 written[self._chunks[_bytes_in(runs, first + self._starts, first + self._ends) > 0]] = number
         if not self._followed_since:
@@ -214,6 +229,18 @@ class _Trail:
         self._calm = 0
         self._due = number + self._next_rest
         self._next_rest = min(2 * self._next_rest, _RESTS_MOST)
+
+    def _make_whole(self) -> None:
+        """The huge pages that were split."""
+        for first in self._huge[self._split].tolist():
+            make_huge(first)
+
+
+def _huge_pages(runs: Array) -> Array:
+    """The first address of each that is whole."""
+    size = HUGE_PAGE_BYTES
+    found = [np.arange(-(-start // size) * size, end - size + 1, size) for start, end in runs.tolist()]
+    return np.concatenate([_NO_RUNS[:, 0], *found])
 
 
 def _columns(pieces: list[tuple[int, int, int]]) -> tuple[Array, Array, Array]:

@@ -40,7 +40,7 @@ _SCAN_CALL: Final = 0xC0606610
 _SCAN: Final = struct.Struct("12Q")
 _SCAN_FLAGS: Final = 1 | 2
 """Protect what is found; fail where a part of the range is not followed."""
-_WRITTEN, _PRESENT = 1 << 1, 1 << 3
+_WRITTEN, _PRESENT, _HUGE = 1 << 1, 1 << 3, 1 << 6
 _RUNS_AT_ONCE: Final = 4096
 
 Array = np.ndarray[Any, Any]
@@ -79,14 +79,18 @@ class WrittenPages:
     def take(self, start: int, end: int) -> Array:
         """The runs of pages that were written since the last `take`, or are not in memory: rows of a first address
         and the address after the last. Raises `OSError` where a part of the range is not followed any more."""
+        return self._scan(start, end, _SCAN_FLAGS, _PRESENT, 0, _WRITTEN | _PRESENT, _WRITTEN)
+
+    def huge(self, start: int, end: int) -> Array:
+        """The runs of huge pages, in rows as those of `take`. Raises `OSError`."""
+        return self._scan(start, end, 0, 0, _HUGE, 0, _HUGE)
+
+    def _scan(self, start: int, end: int, flags: int, *categories: int) -> Array:
+        """`categories`: those whose opposite counts, those that must be, those of which one must be, those told."""
         found = []
         while start < end:
-            request = bytearray(
-                _SCAN.pack(
-                    _SCAN.size, _SCAN_FLAGS, start, end, 0, self._runs.ctypes.data, len(self._runs), 0,
-                    _PRESENT, 0, _WRITTEN | _PRESENT, _WRITTEN,
-                )
-            )  # fmt: skip
+            words = (_SCAN.size, flags, start, end, 0, self._runs.ctypes.data, len(self._runs), 0, *categories)
+            request = bytearray(_SCAN.pack(*words))
             count = fcntl.ioctl(self._map, _SCAN_CALL, request)
             found.append(self._runs[:count, :2].astype(np.int64))
             start = _SCAN.unpack(request)[4]
