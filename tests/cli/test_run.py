@@ -14,6 +14,7 @@ from shell import Shell
 from goldthread.cli.run import command_of, name_of
 from goldthread.errors import UsageError
 from goldthread.local import Home
+from goldthread.slots.writes import WrittenPages
 
 WAITS = """
 import signal, time
@@ -212,6 +213,42 @@ def test_a_killed_program_goes_on_where_it_was(shell: Shell) -> None:
     lives = msgspec.json.decode(shell("why", "counts", "--json").stdout)["lives"]
     assert [life["epoch"] for life in lives] == [1, 2]
     assert lives[1]["restored"]["step"] == lives[0]["reached"]
+
+
+TABLE = """
+import os
+from pathlib import Path
+import goldthread, numpy as np, xxhash
+
+def is_followed():
+    return any(line.startswith("VmFlags:") and " uw" in line for line in Path("/proc/self/smaps").open())
+
+with goldthread.join() as life:
+    state = life.restore({"step": 0, "sum": "", "table": np.zeros(8 << 20)})
+    table = state["table"]
+    assert state["sum"] in ("", xxhash.xxh3_128_hexdigest(table)), "bytes are missing"
+    while state["step"] < 60:
+        at = state["step"] * 7919 % 500_000
+        table[at : at + 100] += state["step"]
+        state["step"] += 1
+        state["sum"] = xxhash.xxh3_128_hexdigest(table)
+        life.commit(state)
+        if state["step"] == 20 * life.epoch:
+            print("followed" if is_followed() else "read", flush=True)
+            os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_large_state_of_which_little_changes_is_whole_in_each_life(shell: Shell) -> None:
+    """Only what was written was read for its commits, where the kernel says what was."""
+    done = shell("run", "--", *shell.write("table.py", TABLE))
+    assert done.returncode == 0, done.stderr
+    assert "life 3 of table goes on from step 40" in done.stderr
+    try:
+        WrittenPages().close()
+    except OSError:
+        pytest.skip("this kernel does not say which pages were written: Linux 6.7 does")
+    assert "followed" in done.stdout
 
 
 def test_a_member_can_be_started_detached_stopped_and_forgotten(shell: Shell) -> None:
