@@ -18,9 +18,10 @@ from io_ring import Ring, call
 from goldthread.slots import devices
 from goldthread.slots.devices import open_device
 
+pytestmark = pytest.mark.usefixtures("no_device")
+
 
 def test_files_that_hold_no_pages_are_known(tmp_path: Path) -> None:
-    assert open_device() is None
     left, right = socket.socketpair()
     with (
         (tmp_path / "file").open("w"),

@@ -47,7 +47,7 @@ def asked() -> Iterator[Writer]:
 
 
 @pytest.fixture
-def unasked(asked: Writer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Writer]:
+def unasked(asked: Writer, no_device: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Writer]:
     """Any state counts as large, any commit as long, and no huge page is missed."""
     monkeypatch.setattr(writer_module, "_LOOK_BYTES", 0)
     monkeypatch.setattr(sparse_module, "_WORTH", 0)
