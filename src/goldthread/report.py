@@ -241,6 +241,8 @@ class MemberReport(msgspec.Struct, frozen=True):
     exposed: str = ""
     """Why no other host can be counted on for its work, though a bond should see to it; empty where one can, and
     where there is no bond."""
+    origin: KeeperId = KeeperId("")
+    """The keeper that ran it first."""
 
 
 class HeldThere(msgspec.Struct, frozen=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
 from goldthread.cli.arguments import MEMBER
@@ -11,12 +13,17 @@ from goldthread.local import Home, connect
 from goldthread.names import MemberName
 from goldthread.output import OutputReader, last_lines
 
-__all__ = ["attach"]
+__all__ = ["LINES", "attach", "watch"]
+
+LINES: Final = 20
+"""To begin with."""
 
 
 @click.command(epilog="Example: goldthread attach train")
 @click.argument("member", type=MEMBER)
-@click.option("-n", "--lines", type=click.IntRange(min=0), default=20, show_default=True, help="Lines to begin with.")
+@click.option(
+    "-n", "--lines", type=click.IntRange(min=0), default=LINES, show_default=True, help="Lines to begin with."
+)
 def attach(member: MemberName, lines: int) -> int:
     """See MEMBER's output from its last lines on, until it ends; its exit status becomes that of this command.
 
@@ -24,6 +31,11 @@ def attach(member: MemberName, lines: int) -> int:
     """
     home = Home.default()
     connect(home, "command").close()
+    return watch(home, member, lines)
+
+
+def watch(home: Home, member: MemberName, lines: int) -> int:
+    """Show a member's output from its last lines on, until it ends or Ctrl-C; returns the exit status for that."""
     reader = OutputReader(home.output(member))
     with View(home, member, reader) as view:
         show(last_lines(reader.read(), lines))

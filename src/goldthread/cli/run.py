@@ -12,10 +12,12 @@ from typing import Final
 import click
 
 from goldthread.cli.arguments import BUDGET, MEMBER, SPAN
+from goldthread.cli.asking import member_report
+from goldthread.cli.attach import LINES, watch
 from goldthread.cli.screen import notice, tell_error
 from goldthread.cli.view import KEPT_STATUS, View, final_status, is_elsewhere, stop_on_signal
 from goldthread.config import load
-from goldthread.errors import UsageError
+from goldthread.errors import MemberTaken, UsageError
 from goldthread.local import Home, reach_keeper
 from goldthread.names import MemberName, Span, member_name
 from goldthread.output import OutputReader
@@ -53,8 +55,8 @@ def run(
 
     Its output streams through (by pipes, so no progress bars that want a terminal; it reads nothing from here), its
     exit status becomes that of this command. Ctrl-C stops the program (the third kills it); closing the terminal does
-    not. The status is 75 where the restart budget is spent, or where the member
-    went to another host: the state is kept.
+    not. What runs here because it was taken over from another host is not started again, but shown. The status is 75
+    where the restart budget is spent, or where the member went to another host: the state is kept.
     """
     home, member = Home.default(), name or name_of(argv)
     environment = {key: value for key, value in os.environ.items() if key not in _OF_A_LIFE}
@@ -64,9 +66,12 @@ def run(
         _start(home, request)
         notice(f"{member} runs; goldthread attach {member} shows it")
         return 0
-    with View(home, member, OutputReader(home.output(member), from_end=True)) as view:
-        _start(home, request)
-        note = view.follow(stop_on_signal(home, member))
+    try:
+        with View(home, member, OutputReader(home.output(member), from_end=True)) as view:
+            _start(home, request)
+            note = view.follow(stop_on_signal(home, member))
+    except MemberTaken as taken:
+        return _show_if_taken_over(home, member, taken)
     if note is None:
         return 0
     if note.phase is Phase.LIMBO:
@@ -75,6 +80,16 @@ def run(
     if is_elsewhere(note):
         notice(f"{member}: {note.reason}; goldthread attach {member}, on that host, shows it")
     return final_status(note)
+
+
+def _show_if_taken_over(home: Home, member: MemberName, taken: MemberTaken) -> int:
+    """Of a member that another host ran first. Raises `taken` where it is this host's own, or does not run here."""
+    report, found = member_report(home, member)
+    if found is None or found.origin == report.id or not found.supervised or found.phase is Phase.AWAY:
+        raise taken
+    origin = next((bond.name for bond in report.bonds if bond.partner == found.origin), "another host")
+    notice(f"{taken}: it was {origin}'s, and is shown from here on; Ctrl-C leaves it running")
+    return watch(home, member, LINES)
 
 
 def _folder() -> str:

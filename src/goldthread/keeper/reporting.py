@@ -80,6 +80,7 @@ def _report_member(keeper: Keeper, view: MemberView, bonds: Iterable[BondView], 
         guard=view.guard,
         vouched=_vouched(view, moment),
         exposed=exposure(view, [bond for bond in bonds if not bond.ended]),
+        origin=view.origin,
     )
 
 

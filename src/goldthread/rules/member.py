@@ -71,6 +71,7 @@ class MemberView(msgspec.Struct, frozen=True):
     """What a report says of a member."""
 
     name: MemberName
+    origin: KeeperId
     phase: Phase
     vitals: Vitals
     reason: str
@@ -256,6 +257,7 @@ class Member:
         vitals = self.vitals()
         return MemberView(
             name=record.name,
+            origin=record.origin,
             phase=record.phase,
             vitals=vitals,
             reason=detector.explain(self.awake) if vitals is Vitals.SLOW else record.reason,
