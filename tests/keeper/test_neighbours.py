@@ -63,10 +63,11 @@ def listener() -> Iterator[Heard]:
 
 
 def test_keepers_of_a_circle_find_each_other_on_their_network(make: Make, listener: Heard) -> None:
-    """Without an address of each other. One of another circle is heard too, and turned away."""
+    """Without an address of each other. One of another circle is heard too, and turned away; so is whoever else is on
+    this network, as keepers of another test may be."""
     iruka, kakashi, stranger = make("iruka"), make("kakashi"), make("naruto", secrets.token_bytes(CIRCLE_BYTES))
-    listener.wait(lambda: len(listener.places()) == 3)
-    assert set(listener.places()) == {f"{LOOPBACK}:{one.port}" for one in (iruka, kakashi, stranger)}
+    places = {f"{LOOPBACK}:{one.port}" for one in (iruka, kakashi, stranger)}
+    listener.wait(lambda: places <= set(listener.places()))
     found: set[KeeperId] = set()
     while not found:
         iruka.do(iruka.links.seek)
