@@ -178,14 +178,28 @@ def test_git_is_asked_about_this_folder_only(work: Path, monkeypatch: pytest.Mon
         ("*.txt:parts", ["notes.txt", "parts/feet.py", "walk.py"]),
         ("**", ["legs.py", "notes.txt", "parts/feet.py", "walk.py"]),
         ("**/*.py", ["legs.py", "parts/feet.py", "walk.py"]),
-        ("/etc", ["walk.py"]),
         ("..", ["legs.py", "notes.txt", "parts/feet.py", "walk.py"]),
-        ("none", ["walk.py"]),
     ],
 )
 def test_what_the_user_names_travels(work: Path, wanted: str, found: list[str]) -> None:
     """Of the working directory, and the script in any case."""
     assert names(gather(WALK, command(work, "walk.py", GOLDTHREAD_BUNDLE=wanted)).bundle) == found
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ("none", "none (it names no file of this folder)"),
+        ("partz/**", "partz/** (it names no file of this folder)"),
+        ("/etc", "/etc (it names no file of this folder)"),
+        ("/etc/*.conf", "/etc/*.conf ("),
+    ],
+)
+def test_a_wish_that_names_no_file_is_said(work: Path, wanted: str, said: str) -> None:
+    """It may be written wrong, and the program would miss its files only at a takeover. The others travel."""
+    gathered = gather(WALK, command(work, "walk.py", GOLDTHREAD_BUNDLE=f"{wanted}:*.txt"))
+    assert names(gathered.bundle) == ["notes.txt", "walk.py"]
+    assert gathered.left.startswith(f"left out: {said}")
 
 
 def test_a_script_elsewhere_brings_its_folder(work: Path, tmp_path: Path) -> None:

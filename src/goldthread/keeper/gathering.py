@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -36,7 +35,7 @@ class Gatherer:
         self._bytes = 0
         self._files = 0
         self.left_out: list[str] = []
-        """A phrase for each file that does not travel though it was chosen."""
+        """A phrase for each file that does not travel though it was chosen, and for each choice of none."""
 
     def gather(self, command: Command) -> tuple[Tree, ...]:
         """The first tree is the working directory."""
@@ -47,7 +46,8 @@ class Gatherer:
         for folder in folders:
             own = [path for path in named if path.is_relative_to(folder)]
             wanted = command.environment.get(_FILES, "") if folder is directory else ""
-            chosen = sorted(_chosen(folder, own, command, wanted), key=lambda path: path.suffix != ".py")
+            found = self._wanted(folder, wanted) if wanted else _usual(folder, own, command)
+            chosen = sorted(found, key=lambda path: path.suffix != ".py")
             paths = dict.fromkeys([*own, *chosen])  # Where not all fit, modules go before whatever else is tracked.
             files = [file for path in paths if (file := self._read(folder, path)) is not None]
             trees.append(Tree(str(folder), tuple(sorted(files, key=lambda file: file.path))))
@@ -66,11 +66,29 @@ class Gatherer:
         except (OSError, RuntimeError) as error:
             objection = str(error)
         if objection:
-            self.left_out.append(f"{name if name.isprintable() else repr(name)} ({objection})")
+            self._leave_out(name, objection)
             return None
         self._files += 1
         self._bytes += len(content)
         return BundleFile(name, is_executable, content)
+
+    def _wanted(self, folder: Path, wanted: str) -> list[Path]:
+        """The files that the user names, part by part. A part that names none is said: without it a program would not
+        start elsewhere."""
+        chosen = []
+        for part in filter(None, wanted.split(os.pathsep)):
+            objection = "it names no file of this folder"
+            try:
+                found = sorted(_matching(folder, part))
+            except (ValueError, NotImplementedError, OSError) as error:  # Not a pattern, or it may not be looked at.
+                found, objection = [], str(error)
+            if not found:
+                self._leave_out(part, objection)
+            chosen += found
+        return sorted(chosen)
+
+    def _leave_out(self, name: str, objection: str) -> None:
+        self.left_out.append(f"{name if name.isprintable() else repr(name)} ({objection})")
 
     def _object(self, folder: Path, name: str, real: Path) -> str:
         """Why a file may not travel; empty where it may."""
@@ -97,10 +115,8 @@ def _named(command: Command, directory: Path) -> list[Path]:
     ]
 
 
-def _chosen(folder: Path, named: Sequence[Path], command: Command, wanted: str) -> Iterable[Path]:
-    """Which files of a folder belong to the program, beside the named ones."""
-    if wanted:
-        return sorted(path for part in wanted.split(os.pathsep) if part for path in _matching(folder, part))
+def _usual(folder: Path, named: Sequence[Path], command: Command) -> Iterable[Path]:
+    """Which files of a folder belong to the program, beside the named ones, where the user does not say."""
     known = _laid_out(folder) or _tracked(folder)
     if known:
         return known
@@ -110,12 +126,9 @@ def _chosen(folder: Path, named: Sequence[Path], command: Command, wanted: str) 
 
 def _matching(folder: Path, part: str) -> Iterator[Path]:
     """Of a folder all that is in it, of a pattern all that it matches. What is no file that can be read is said when
-    it is read."""
-    found: list[Path] = []
-    with suppress(ValueError, NotImplementedError, OSError):  # A pattern that is none matches nothing.
-        place = Path(os.path.normpath(folder / part))
-        found += place.rglob("*") if place.is_dir() else folder.glob(f"{part}/*" if part.endswith("**") else part)
-    for path in found:
+    it is read. Raises `ValueError` and `NotImplementedError` for what is no pattern, `OSError`."""
+    place = Path(os.path.normpath(folder / part))
+    for path in place.rglob("*") if place.is_dir() else folder.glob(f"{part}/*" if part.endswith("**") else part):
         is_inside = path.is_relative_to(folder) and not _is_folder(path)
         if is_inside and _NOT_OWN.isdisjoint(path.relative_to(folder).parts):
             yield path
