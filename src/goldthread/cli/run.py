@@ -71,6 +71,8 @@ def run(
             _start(home, request)
             note = view.follow(stop_on_signal(home, member))
     except MemberTaken as taken:
+        if fresh:
+            raise
         return _show_if_taken_over(home, member, taken)
     if note is None:
         return 0

@@ -89,8 +89,9 @@ class Looks:
                 trail.lead_to(places[index] if arrays[index].flags.forc else None, self._number)
         private = private_memory() if any(trail.is_due(self._number) for trail in trails) else []
         runs = _union([trail.take(private, self._number) for trail in trails])
-        if not self.is_asked and any(trail.is_followed for trail in trails) and open_device() is not None:
-            for trail in trails:
+        followed = [trail for trail in trails if trail.is_followed]
+        if followed and not self.is_asked and open_device() is not None:
+            for trail in followed:
                 trail.rest(self._number)
         for trail in trails:
             trail.note(runs, self._number, self._written)
