@@ -75,6 +75,12 @@ def test_a_name_that_is_no_text_is_refused(home: Home) -> None:
         goldthread.join(5)  # type: ignore[arg-type]
 
 
+def test_a_word_for_sparse_is_refused(home: Home) -> None:
+    """Any would count as true, and have commits miss what a device writes."""
+    with pytest.raises(UsageError, match="sparse='no' is no answer"):
+        goldthread.join("walk", sparse="no")  # type: ignore[arg-type]
+
+
 def test_a_step_may_be_an_integer_of_numpy(life: Life) -> None:
     """It comes out of any sum of an array; another count would be told in its place."""
     life.commit({"step": np.int64(41)})

@@ -40,9 +40,12 @@ def join(
     a device writes there would be missed. With `sparse=False` every commit reads all of the state.
 
     Raises `MemberTaken` where a living process has this name, `NothingToRestore` where commits should be there and
-    none is whole, `KeeperUnreachable` where no keeper can be started, `UsageError` for a name that cannot be one.
+    none is whole, `KeeperUnreachable` where no keeper can be started, `UsageError` for a name that cannot be one and a
+    `sparse` that is none of the three.
     """
     member = _name_of(name)
+    if sparse not in (None, True, False):
+        raise UsageError(f"sparse={sparse!r} is no answer", hint="None finds out by itself, True and False decide")
     home = Home.default()
     supervised = os.environ.get("GOLDTHREAD_MEMBER") == member
     epoch = Epoch(int(os.environ.get("GOLDTHREAD_EPOCH", "0"))) if supervised else None
