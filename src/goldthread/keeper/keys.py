@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
     from OpenSSL import SSL, crypto
 
-__all__ = ["Keys", "Partner", "certificate_at", "fingerprint_at", "fingerprint_of", "write_whole"]
+__all__ = ["CUT_THERE", "Keys", "Partner", "certificate_at", "fingerprint_at", "fingerprint_of", "write_whole"]
 
+CUT_THERE: Final = "alert decode error"
+"""What an engine says to the other side, which may be heard still, when what it hears ends in the midst of it."""
 _ID_BYTES: Final = 16
 _NAME_LENGTH: Final = 100
 _BEGIN: Final = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)

@@ -16,7 +16,7 @@ import msgspec
 from OpenSSL import SSL
 
 from goldthread.errors import KeeperError, PartnerError, PartnerUnreachable
-from goldthread.keeper.keys import certificate_at, fingerprint_of
+from goldthread.keeper.keys import CUT_THERE, certificate_at, fingerprint_of
 from goldthread.keeper.loop import Loop
 from goldthread.names import Span, seconds
 from goldthread.wire.bonds import BOND_FRAME_BYTES_MOST
@@ -235,7 +235,7 @@ class Link:
 def _fault(error: SSL.Error, *, proved: bool) -> PartnerError:
     """What OpenSSL found, in words. An alert is the other side's word only where that side has proved its key."""
     said = "; ".join(part[2] for part in error.args[0]) if error.args else ""
-    if "alert decode error" in said:  # OpenSSL there says so when what it hears ends.
+    if CUT_THERE in said:
         return PartnerUnreachable("the link was cut on its way there")
     if "certificate verify failed" in said:
         return Stranger("a stranger answers there: its key is not the one that is known")

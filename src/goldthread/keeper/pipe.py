@@ -26,7 +26,7 @@ from OpenSSL import SSL
 
 from goldthread import errors
 from goldthread.errors import GoldthreadError, PartnerError, PartnerUnreachable
-from goldthread.keeper.keys import Keys, fingerprint_at
+from goldthread.keeper.keys import CUT_THERE, Keys, fingerprint_at
 from goldthread.names import KeeperId
 from goldthread.version import VERSION
 from goldthread.wire.scrutiny import printable
@@ -57,8 +57,6 @@ _RECORD_BYTES: Final = 16 << 10
 """The most that TLS gives at a time."""
 _PARTIAL_WRITES: Final = 1
 """SSL_MODE_ENABLE_PARTIAL_WRITE: a return to Python after each record."""
-_ENDED: Final = "alert decode error"
-"""What an engine says to the other side, which may be heard still, when what it hears ends in the midst of it."""
 _CIPHERS: Final = b"TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384"
 """All are safe; the first is the fastest."""
 
@@ -174,7 +172,7 @@ class Pipe:
             raise PartnerUnreachable(f"the connection to the partner's carrier was cut: {_words(error)}") from error
         except SSL.Error as error:
             words = _words(error)
-            if _ENDED in words:
+            if CUT_THERE in words:
                 raise PartnerUnreachable("the connection to the partner's carrier was cut on its way there") from error
             # The caller hears only afterwards whether its own key is good: by an alert.
             if self.partner and "alert" not in words:
