@@ -38,9 +38,9 @@ from goldthread.keeper.sending import fetch
 from goldthread.keeper.shelf import verify
 from goldthread.local import Home, connect
 from goldthread.names import CommitId, MemberName
-from goldthread.program.pour import pour
 from goldthread.slots.kernel import map_descriptor
 from goldthread.slots.slot import make_slot
+from goldthread.state.restore import pour
 from goldthread.wire.carrying import FetchChunks
 from goldthread.wire.image import read_header
 from goldthread.wire.messages import ReportRequest

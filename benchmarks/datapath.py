@@ -26,10 +26,10 @@ import numpy as np
 
 import goldthread
 from goldthread.names import Epoch, MemberName, Step
-from goldthread.program.pour import pour, read
 from goldthread.program.writer import Writer
 from goldthread.slots.layout import CHUNK_BYTES
 from goldthread.slots.slot import Slot, make_slot
+from goldthread.state.restore import pour, read
 from goldthread.wire.image import checksum
 
 ARRAYS = 64

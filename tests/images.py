@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from goldthread.names import Epoch, MemberName, Step
-from goldthread.program.pour import read
 from goldthread.program.writer import Writer
 from goldthread.slots.slot import make_slot
+from goldthread.state.restore import read
 from goldthread.wire.image import Header, read_header
 
 MEMBER = MemberName("walk")

@@ -16,7 +16,7 @@ import msgspec
 from goldthread.errors import CommitDamaged, GoldthreadError, PartnerError, UsageError
 from goldthread.names import CommitId, Epoch, KeeperId, MemberName, Span, Step
 from goldthread.report import Guard, Phase
-from goldthread.slots.nodes import parse
+from goldthread.state.nodes import parse
 from goldthread.terms import Terms
 from goldthread.wire import bonds, stream
 from goldthread.wire.bundle import Bundle, BundleFile, BundleLimits, Interpreter, Tree, pack, unpack

@@ -19,12 +19,12 @@ from io_ring import Ring
 
 from goldthread.names import Epoch, MemberName, Step
 from goldthread.program import writer as writer_module
-from goldthread.program.pour import read
 from goldthread.program.writer import Writer
 from goldthread.slots import sparse as sparse_module
 from goldthread.slots.kernel import HUGE_PAGE_BYTES
 from goldthread.slots.layout import CHUNK_BYTES
 from goldthread.slots.writes import WrittenPages, whole_pages
+from goldthread.state.restore import read
 
 MIB = 1 << 20
 MAP_FIXED = 0x10

@@ -18,10 +18,10 @@ from images import MEMBER, fresh_slot, new_writer, newest_image, sealed
 from goldthread.errors import CannotStore, CommitDamaged, NoRoom
 from goldthread.names import CommitId, Epoch, Step
 from goldthread.program import writer as writer_module
-from goldthread.program.pour import read
 from goldthread.program.writer import Writer
 from goldthread.slots.layout import CHUNK_BYTES
 from goldthread.slots.slot import Slot, make_slot
+from goldthread.state.restore import read
 from goldthread.wire.image import HEADER_BYTES, damaged_chunks, read_header
 
 MIB = 1 << 20

@@ -26,7 +26,7 @@ def export(member: MemberName, file: Path, as_json: bool) -> int:
 
     The commit is checked first. A running program is not disturbed.
     """
-    from goldthread.program.export import export_image
+    from goldthread.state.export import export_image
 
     folder = file.absolute().parent
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):

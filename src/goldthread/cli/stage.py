@@ -180,7 +180,7 @@ def state_differences(one: int, other: int) -> tuple[str, ...]:
     The global generators that travel with a state are left out: they begin differently in every process that does
     not seed them, and where a program draws from them its state shows it.
     """
-    from goldthread.program.compare import compare_images  # It loads NumPy.
+    from goldthread.state.compare import compare_images  # It loads NumPy.
 
     differences = compare_images(one, other).differences
     return tuple(str(found) for found in differences if not found.place.startswith("generators"))

@@ -25,11 +25,11 @@ from goldthread.names import CommitId, MemberName, Step
 from goldthread.program.beat import Heart
 from goldthread.program.farewell import Farewell, is_peaceful
 from goldthread.program.link import Link
-from goldthread.program.pour import pour
 from goldthread.program.voucher import Voucher
 from goldthread.program.writer import Writer
 from goldthread.report import Ending
 from goldthread.slots.slot import Slot
+from goldthread.state.restore import pour
 from goldthread.wire.messages import (
     DepositRequest,
     HoldRequest,

@@ -20,7 +20,6 @@ from typing import Any, Final
 
 from goldthread.errors import NoRoom
 from goldthread.names import CommitId, Epoch, MemberName, Step
-from goldthread.program.generators import capture_generators
 from goldthread.program.voucher import Voucher
 from goldthread.rules.rotation import SlotChoice, SlotState, choose_slot
 from goldthread.slots.copying import ALONE_BYTES, Crew, Payload, PayloadCopy
@@ -28,9 +27,10 @@ from goldthread.slots.layout import CHUNK_BYTES
 from goldthread.slots.pins import open_for_pins, pin_for_writing, unpin
 from goldthread.slots.slot import Slot
 from goldthread.slots.sparse import Looks
-from goldthread.slots.structure import Structure
-from goldthread.slots.tree import walk
 from goldthread.slots.writes import WrittenPages
+from goldthread.state.generators import capture_generators
+from goldthread.state.manifest import Structure
+from goldthread.state.walk import walk
 from goldthread.wire.image import HEADER_BYTES, SEAL_AT, Header, pack_header
 
 __all__ = ["Writer"]

@@ -4,7 +4,7 @@ An image is one run of bytes that explains itself:
 
     0                 header, one page: who, which life, which step, how long each part is, root, seal
     HEADER_BYTES      payload: the buffers of the state, one after the other (what lies where: the manifest)
-    manifest_at       manifest: the structure of the state, opaque here (written by `slots/tree.py`)
+    manifest_at       manifest: the structure of the state, opaque here (written by `state/walk.py`)
     table_at          table: one xxh3-128 checksum (16 bytes, big-endian) for each chunk of the payload
 
 The *root* is the xxh3-128 of the header's fields, the manifest and the table, so it vouches for every byte:

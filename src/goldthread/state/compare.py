@@ -9,9 +9,9 @@ import msgspec
 import numpy as np
 
 from goldthread.errors import CommitDamaged
-from goldthread.slots.nodes import Node, form_place
-from goldthread.slots.rebuild import Rebuilder
 from goldthread.slots.slot import Slot
+from goldthread.state.nodes import Node, form_place
+from goldthread.state.rebuild import Rebuilder
 from goldthread.wire.image import read_header
 
 __all__ = ["Comparison", "Difference", "compare", "compare_images"]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from goldthread.program import generators
-from goldthread.program.generators import capture_generators, put_back_generators
+from goldthread.state import generators
+from goldthread.state.generators import capture_generators, put_back_generators
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 if TYPE_CHECKING:
-    from goldthread.slots.tree import Walk
+    from goldthread.state.walk import Walk
 
 __all__ = [
     "FACTORIES",

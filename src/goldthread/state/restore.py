@@ -15,9 +15,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from goldthread.errors import CommitDamaged
-from goldthread.program.fits import Pourer
-from goldthread.program.generators import put_back_generators
-from goldthread.slots.rebuild import Rebuilder
+from goldthread.state.fit import Pourer
+from goldthread.state.generators import put_back_generators
+from goldthread.state.rebuild import Rebuilder
 from goldthread.wire.image import read_header
 
 __all__ = ["Poured", "pour", "read"]

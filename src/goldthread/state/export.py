@@ -20,9 +20,9 @@ from typing import Any, Final
 import numpy as np
 
 from goldthread.errors import CommitDamaged
-from goldthread.slots.nodes import DICTS, NAMED, Node
-from goldthread.slots.rebuild import Rebuilder
 from goldthread.slots.slot import Slot
+from goldthread.state.nodes import DICTS, NAMED, Node
+from goldthread.state.rebuild import Rebuilder
 from goldthread.wire.image import Header, read_header
 
 __all__ = ["export", "export_image"]

@@ -14,8 +14,8 @@ import pytest
 from images import image_of
 from safetensors.numpy import load_file
 
-from goldthread.program.compare import compare
-from goldthread.program.export import export
+from goldthread.state.compare import compare
+from goldthread.state.export import export
 
 STATE: dict[str, Any] = {
     "step": 3,

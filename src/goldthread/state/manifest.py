@@ -12,8 +12,8 @@ import numpy as np
 
 from goldthread.errors import CommitDamaged
 from goldthread.slots.layout import Layout
-from goldthread.slots.outline import Outline, draw_outline
-from goldthread.slots.tree import Walk
+from goldthread.state.outline import Outline, draw_outline
+from goldthread.state.walk import Walk
 
 __all__ = ["Structure", "decode_key", "dtype_from", "dtype_word", "read_manifest"]
 

@@ -17,9 +17,9 @@ from typing import Any, Final
 import numpy as np
 
 from goldthread.errors import DoesNotFit
-from goldthread.slots.leaves import class_path
-from goldthread.slots.nodes import DICTS, Node, form_place
-from goldthread.slots.rebuild import (
+from goldthread.state.leaves import class_path
+from goldthread.state.nodes import DICTS, Node, form_place
+from goldthread.state.rebuild import (
     Rebuilder,
     build_named,
     fill_tensor,

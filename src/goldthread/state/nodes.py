@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from goldthread.errors import CommitDamaged
-from goldthread.slots.structure import decode_key, read_manifest
-from goldthread.slots.tree import SHARED
+from goldthread.state.manifest import decode_key, read_manifest
+from goldthread.state.walk import SHARED
 
 __all__ = ["DICTS", "NAMED", "Node", "form_place", "parse"]
 

@@ -298,7 +298,7 @@ def test_a_member_that_an_enum_lost_is_named(monkeypatch: pytest.MonkeyPatch) ->
         SMALL = 1
 
     monkeypatch.setattr(sys.modules[__name__], "Size", Smaller)
-    from goldthread.program.pour import read
+    from goldthread.state.restore import read
 
     with pytest.raises(DoesNotFit, match=r"^state\[0\]: .*Smaller has no member LARGE"):
         read(image, map=False, pickle=False)
@@ -318,7 +318,7 @@ def test_a_state_that_is_too_deep_is_refused() -> None:
 def test_pickle_is_used_only_where_it_was_allowed() -> None:
     """Both when storing and when restoring."""
     image = image_of({"fn": math.sqrt, "all": Right(3)}, pickle=True)
-    from goldthread.program.pour import read
+    from goldthread.state.restore import read
 
     assert {"fn": math.sqrt, "all": Right(3)} == read(image, map=False, pickle=True)
     with pytest.raises(DoesNotFit, match=r'state\["fn"\]: it was stored as a pickle') as caught:
@@ -328,7 +328,7 @@ def test_pickle_is_used_only_where_it_was_allowed() -> None:
 
 def test_a_class_that_is_not_loaded_is_never_imported() -> None:
     """A name from elsewhere runs no code."""
-    from goldthread.program.pour import read
+    from goldthread.state.restore import read
 
     image = image_of([Walker(1)])
     module = sys.modules.pop(__name__)
@@ -383,7 +383,7 @@ def test_any_tree_comes_back_exactly(tree: object) -> None:
 @given(st.lists(trees, min_size=2, max_size=6))
 def test_a_writer_that_remembers_the_last_state_stores_the_next_one_exactly(states: list[object]) -> None:
     """What is kept from commit to commit never shows."""
-    from goldthread.program.pour import read
+    from goldthread.state.restore import read
 
     writer = new_writer()
     for step, state in enumerate([*states, *states]):

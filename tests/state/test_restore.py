@@ -17,8 +17,8 @@ from images import image_of, new_writer, newest_image
 
 from goldthread.errors import CommitDamaged, DoesNotFit
 from goldthread.names import Step
-from goldthread.program.generators import capture_generators
-from goldthread.program.pour import Poured, pour, read
+from goldthread.state.generators import capture_generators
+from goldthread.state.restore import Poured, pour, read
 from goldthread.wire.image import HEADER_BYTES
 
 
@@ -302,7 +302,7 @@ def test_global_generators_travel_with_the_commit(put_back: bool) -> None:
         pour(newest_image(writer), None, map=False, pickle=False, generators=put_back)
         assert put_back == (expected == [random.random(), np.random.random()])
     finally:
-        from goldthread.program.generators import put_back_generators
+        from goldthread.state.generators import put_back_generators
 
         put_back_generators(before)
 

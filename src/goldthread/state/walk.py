@@ -44,7 +44,7 @@ from typing import Any, Final
 import numpy as np
 
 from goldthread.errors import CannotStore
-from goldthread.slots.leaves import HANDLERS, INT_LEAST, INT_MOST, TINY_BYTES, Refusal, handler_for, keep_other
+from goldthread.state.leaves import HANDLERS, INT_LEAST, INT_MOST, TINY_BYTES, Refusal, handler_for, keep_other
 
 __all__ = ["SHARED", "Walk", "walk"]
 

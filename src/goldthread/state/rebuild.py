@@ -24,9 +24,9 @@ import numpy as np
 
 from goldthread.errors import CommitDamaged, DoesNotFit
 from goldthread.slots.copying import ALONE_BYTES, Crew, flat
-from goldthread.slots.leaves import FACTORIES
-from goldthread.slots.nodes import Node, form_place, parse
-from goldthread.slots.structure import dtype_from
+from goldthread.state.leaves import FACTORIES
+from goldthread.state.manifest import dtype_from
+from goldthread.state.nodes import Node, form_place, parse
 from goldthread.wire.image import CHECKSUM_BYTES, HEADER_BYTES, Header, checksum
 
 __all__ = [

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from goldthread.slots.leaves import TINY_BYTES
+from goldthread.state.leaves import TINY_BYTES
 
 __all__ = ["Outline", "draw_outline"]
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goldthread.slots.leaves import TINY_BYTES
-from goldthread.slots.structure import Structure
-from goldthread.slots.tree import walk
+from goldthread.state.leaves import TINY_BYTES
+from goldthread.state.manifest import Structure
+from goldthread.state.walk import walk
 
 SHARED = np.arange(3)
 

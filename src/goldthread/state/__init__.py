@@ -1,0 +1,1 @@
+"""The way of a program's state into a manifest and back."""
