@@ -14,8 +14,9 @@ FUZZ_READY := $(VENV)/.ready-fuzz
 SEEDS ?= 10000
 KEEPERS ?= 0
 FRAMES ?= 10000000
+STATES ?= 10000
 
-.PHONY: help demo test test-torch test-long sim fuzz bench bench-peers lint format clean
+.PHONY: help demo test test-torch test-long sim exact fuzz bench bench-peers lint format clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,6 +58,9 @@ test-long: $(READY) ## What takes minutes
 
 sim: $(READY) ## Simulate faults: make sim SEEDS=10000 KEEPERS=3 (0: two or more, drawn by each seed)
 	@$(BIN)/python -m goldthread.sim --seeds $(SEEDS) --keepers $(KEEPERS) --jobs $$(nproc)
+
+exact: $(READY) ## Draw states and check that each comes back as it was: make exact STATES=10000
+	@$(BIN)/python tests/exact --states $(STATES)
 
 fuzz: $(FUZZ_READY) ## Damaged bytes for all that reads what others send: make fuzz FRAMES=100000
 	@$(BIN)/python tests/fuzz/fuzz.py --frames $(FRAMES)

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from goldthread.names import CommitId
     from goldthread.program.joining import join
     from goldthread.program.life import Life, RestoreWarning, Safe, UnsealedWarning
+    from goldthread.program.writer import InexactWarning
     from goldthread.report import Ending, EndingKind
+    from goldthread.state.kinds.recipes import register
 
 __version__: str
 
@@ -45,6 +47,7 @@ __all__ = [
     "EndingKind",
     "Fenced",
     "GoldthreadError",
+    "InexactWarning",
     "KeeperError",
     "KeeperUnreachable",
     "Life",
@@ -59,17 +62,20 @@ __all__ = [
     "UsageError",
     "__version__",
     "join",
+    "register",
 ]
 
 _PLACES = {
     "CommitId": "names",
     "Ending": "report",
     "EndingKind": "report",
+    "InexactWarning": "program.writer",
     "Life": "program.life",
     "RestoreWarning": "program.life",
     "Safe": "program.life",
     "UnsealedWarning": "program.life",
     "join": "program.joining",
+    "register": "state.kinds.recipes",
 }
 """Where the public names are made; the errors are not named here."""
 

@@ -59,7 +59,7 @@ def test_what_the_bytes_of_a_buffer_are_is_written_beside_them(tmp_path: Path) -
     state = {"numbers": array("d", [1.0]), "view": memoryview(array("h", [1, 2]))}
     _, rest = export(image_of(state), tmp_path / "walk.safetensors")
     written = json.loads(rest.read_text())["state"]
-    assert written == {"numbers": {"pyarray": ["AAAAAAAA8D8=", "d"]}, "view": {"buffer": ["AQACAA==", "h", [2]]}}
+    assert written == {"numbers": {"pyarray": ["AAAAAAAA8D8=", "d"]}, "view": {"buffer": ["AQACAA==", "h", [2], False]}}
 
 
 def test_the_files_are_as_open_to_others_as_their_user_wants(tmp_path: Path) -> None:

@@ -10,15 +10,38 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goldthread.errors import CommitDamaged
-from goldthread.state.nodes import parse
+from goldthread.state.kinds.registry import REGISTRY
+from goldthread.state.nodes import Parsed
+from goldthread.state.nodes import parse as parse_with
 
 LEAVES = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text() | st.binary()
 TREES = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
-KINDS = ("dict", "list", "tuple", "value", "array", "same", "scalar", "enum", "bytes", "dataclass", "namedtuple")
+
+
+def parse(manifest: bytes) -> Parsed:
+    return parse_with(manifest, REGISTRY.kinds)
+
+
+KINDS = (
+    "dict",
+    "list",
+    "tuple",
+    "value",
+    "array",
+    "same",
+    "scalar",
+    "enum",
+    "bytes",
+    "dataclass",
+    "namedtuple",
+    "object",
+)
 FORMS = st.recursive(
     st.sampled_from(KINDS) | LEAVES, lambda inner: st.lists(st.sampled_from(KINDS) | inner, min_size=1)
 )
-GOOD = msgspec.msgpack.encode([["dict", ["step", "x"], 2], [5, 1.5]])
+OLD = msgspec.msgpack.encode([["dict", ["step", "x"], 2], [5, 1.5]])
+GOOD = msgspec.msgpack.encode([[["dict", ["step", "x"], 2], "value", "array"], [["<f8", [3], "C", 0]], [5]])
+PLACES = st.lists(LEAVES | st.just(["<f8", [3], "C", 0]) | st.just([0, 8]) | st.just([0, 8, [8], [0, 8]]))
 
 
 @given(st.binary())
@@ -39,7 +62,15 @@ def test_whatever_has_the_form_of_a_structure_only_damage_comes_out(structure: o
         parse(msgspec.msgpack.encode([structure, values]))
 
 
-@given(st.integers(0, len(GOOD) - 1))
-def test_a_manifest_that_is_cut_is_damaged(length: int) -> None:
-    with pytest.raises(CommitDamaged):
-        parse(GOOD[:length])
+@given(st.lists(FORMS), PLACES, st.lists(LEAVES | st.lists(LEAVES)))
+def test_whatever_has_the_form_of_words_only_damage_comes_out(words: object, places: object, values: object) -> None:
+    with suppress(CommitDamaged):
+        parse(msgspec.msgpack.encode([words, places, values]))
+
+
+@pytest.mark.parametrize("manifest", [GOOD, OLD])
+def test_a_manifest_that_is_cut_is_damaged(manifest: bytes) -> None:
+    parse(manifest)
+    for length in range(len(manifest)):
+        with pytest.raises(CommitDamaged):
+            parse(manifest[:length])

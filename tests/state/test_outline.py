@@ -10,15 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goldthread.state.leaves import TINY_BYTES
+from goldthread.state.kinds.registry import REGISTRY
 from goldthread.state.manifest import Structure
+from goldthread.state.plain import TINY_BYTES
 from goldthread.state.walk import walk
 
 SHARED = np.arange(3)
 
 
 def structure_of(state: object) -> Structure:
-    structure = Structure(walk({"state": state}, pickle=False))
+    structure = Structure(walk({"state": state}, REGISTRY))
     structure.remember({"state": state})
     return structure
 
@@ -29,7 +30,7 @@ def agree(structure: Structure, state: object) -> bool:
     if again is None:
         return False
     manifest, arrays = again
-    walked = walk({"state": state}, pickle=False)
+    walked = walk({"state": state}, REGISTRY)
     assert structure.fits(walked)
     assert structure.manifest(walked.values) == manifest
     assert list(map(id, walked.arrays)) == list(map(id, arrays))
@@ -73,7 +74,7 @@ CHANGES: list[Callable[[dict[str, Any]], object]] = [
     lambda state: state.update(last=np.float64(0)),
     lambda state: state.update(last=np.zeros((), ">f8")),
     lambda state: state["deep"].append(1),
-    lambda state: state["deep"][1].append(1),
+    lambda state: state["deep"][1].append(1j),
     lambda state: state["deep"][0].update(x=np.zeros((4, 3)).T),
     lambda state: state["deep"][0].update(x=np.ma.zeros((3, 4))),
     lambda state: state["deep"][0].update(y=[1, 2.0, np.ones(5, "i4")]),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import array
+import ctypes
 import datetime
 import enum
 import math
 import random
 import struct
 import sys
+import threading
 import zoneinfo
 from collections import Counter, OrderedDict, defaultdict, deque
 from dataclasses import dataclass, field
@@ -247,24 +249,59 @@ def test_shared_objects_stay_shared() -> None:
     assert back["d"] is not back["a"]
 
 
-def test_a_cycle_is_refused_by_its_place() -> None:
-    """A container that contains itself would never end."""
+def test_a_cycle_comes_back_as_one() -> None:
+    """By way of lists, dicts, objects and the tuples between them."""
     state: dict[str, Any] = {"a": [1, {}]}
     state["a"][1]["back"] = state["a"]
-    with pytest.raises(CannotStore, match=r'^state\["a"\]\[1\]\["back"\]: a container that contains itself'):
-        image_of(state)
+    state["walker"] = Walker(None)
+    state["walker"].place = (state["walker"], [state])
+    back = round_trip(state)
+    assert back["a"][1]["back"] is back["a"]
+    assert back["walker"].place[0] is back["walker"]
+    assert back["walker"].place[1][0] is back
+    round_about: tuple[Any, ...] = ([],)
+    round_about[0].append(round_about)
+    tied = round_trip(round_about)
+    assert tied[0][0] is tied
+
+
+def test_a_cycle_by_way_of_what_must_be_whole_is_refused_by_its_place() -> None:
+    """A member of a set must be whole before it can be found again."""
+    walker = Hashed()
+    walker.friends = {walker}
+    with pytest.raises(CannotStore, match=r'^state\["w"\]\.friends: it contains itself as a member of a set'):
+        image_of({"w": walker})
+
+
+class Hashed:
+    friends: set[Any]
+
+
+class Odd:
+    """Says itself how it is pickled."""
+
+    def __init__(self, inside: object) -> None:
+        self.inside = inside
+
+    def __reduce__(self) -> Any:
+        return Odd, (self.inside,)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Odd) and self.inside == other.inside
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 @pytest.mark.parametrize(
     ("thing", "sentence"),
     [
-        ({"model": [0, 1, 2, Walker(print)]}, r'state["model"][3].place: builtin_function_or_method cannot be stored'),
-        ({"a": {1: lambda: 0}}, r'state["a"][1]: function cannot be stored'),
-        ([Point(1, Right.READ | Right.WRITE)], "state[0].y: Right cannot be stored"),
-        ({"a": np.array([None])}, r'state["a"]: ndarray of dtype object cannot be stored'),
-        ({"a": np.ma.masked_array([1], [True])}, r'state["a"]: MaskedArray'),
-        ({"a": {Colour.RED: 1}}, r'state["a"]: a key of type Colour cannot be stored'),
-        ({"a": defaultdict(lambda: 0)}, r'state["a"]: a defaultdict with the factory'),
+        ({"model": [0, 1, 2, Walker(print)]}, r'state["model"][3].place: builtins.print is a function of a library'),
+        ({"a": {1: lambda: 0}}, r'state["a"][1]: a lambda cannot be stored'),
+        ({"a": defaultdict(lambda: 0)}, r'state["a"].default_factory: a lambda cannot be stored'),
+        ([Point(1, [].append)], "state[0].y: the method list.append is bound to an object"),
+        ({"a": (item for item in ())}, r'state["a"]: generator cannot be stored'),
+        ({"a": threading.Lock()}, r'state["a"]: lock cannot be stored'),
+        ({"a": ctypes.c_int(3)}, r'state["a"]: c_int cannot be stored'),
         (object(), "state: object cannot be stored"),
     ],
 )
@@ -276,18 +313,6 @@ def test_what_cannot_be_stored_is_named_by_its_place(thing: object, sentence: st
     assert str(caught.value).startswith(sentence)
     assert caught.value.hint
     assert writer.slots == {}
-
-
-@pytest.mark.parametrize(
-    ("thing", "hint"),
-    [(np.ma.masked_array([1], [True]), "store its .data and its .mask"), (np.zeros(2).view(np.recarray), "np.asarray")],
-    ids=["masked", "recarray"],
-)
-def test_an_array_that_is_more_than_its_buffer_is_refused_with_a_way_out(thing: object, hint: str) -> None:
-    """Pickle is not the only one."""
-    with pytest.raises(CannotStore) as caught:
-        image_of(thing)
-    assert hint in caught.value.hint
 
 
 def test_a_member_that_an_enum_lost_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,11 +342,12 @@ def test_a_state_that_is_too_deep_is_refused() -> None:
 
 def test_pickle_is_used_only_where_it_was_allowed() -> None:
     """Both when storing and when restoring."""
-    image = image_of({"fn": math.sqrt, "all": Right(3)}, pickle=True)
+    state = {"odd": Odd([1, 2]), "step": 3}
+    image = image_of(state, pickle=True)
     from goldthread.state.restore import read
 
-    assert {"fn": math.sqrt, "all": Right(3)} == read(image, map=False, pickle=True)
-    with pytest.raises(DoesNotFit, match=r'state\["fn"\]: it was stored as a pickle') as caught:
+    assert state == read(image, map=False, pickle=True)
+    with pytest.raises(DoesNotFit, match=r'state\["odd"\]: it was stored as a pickle') as caught:
         read(image, map=False, pickle=False)
     assert "pickle=True" in caught.value.hint
 
@@ -344,9 +370,9 @@ def test_the_manifest_can_be_read_without_goldthread() -> None:
     image = image_of({"step": 3, "x": np.arange(4.0), "name": "walk"})
     header = read_header(image)
     assert header is not None
-    structure, values = msgspec.msgpack.decode(image[header.manifest_at : header.table_at])
-    array_node = ["array", "<f8", [4], "C", 0]
-    assert ["dict", ["state"], [["dict", ["step", "x", "name"], ["value", array_node, "value"]]]] == structure
+    words, places, values = msgspec.msgpack.decode(image[header.manifest_at : header.table_at])
+    assert words == [["dict", ["state"], 1], ["dict", ["step", "x", "name"], 3], "value", "array", "value"]
+    assert places == [["<f8", [4], "C", 0]]
     assert values == [3, "walk"]
     assert np.frombuffer(image, "<f8", 4, HEADER_BYTES).tolist() == [0.0, 1.0, 2.0, 3.0]
 

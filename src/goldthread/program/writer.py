@@ -11,6 +11,7 @@ A chunk is expected to stay as it is when its checksum was the same in the last 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from math import inf
@@ -28,12 +29,14 @@ from goldthread.slots.pins import open_for_pins, pin_for_writing, unpin
 from goldthread.slots.slot import Slot
 from goldthread.slots.sparse import Looks
 from goldthread.slots.writes import WrittenPages
+from goldthread.state.classes import Classes
 from goldthread.state.generators import capture_generators
+from goldthread.state.kinds.registry import REGISTRY
 from goldthread.state.manifest import Structure
 from goldthread.state.walk import walk
 from goldthread.wire.image import HEADER_BYTES, SEAL_AT, Header, pack_header
 
-__all__ = ["Writer"]
+__all__ = ["InexactWarning", "Writer"]
 
 _HEADROOM: Final = 8
 """A slot is asked for with an eighth more than is needed, so that a growing state does not ask each time."""
@@ -45,6 +48,10 @@ _LONG_SECONDS: Final = 0.2
 """A reader that reads memory is done with a GiB by then. One that waits for a disk or a network is not."""
 
 _sequence: Final = attrgetter("sequence")
+
+
+class InexactWarning(UserWarning):
+    """Something in the state cannot come back exactly in some respect; the rest of it does."""
 
 
 class _Place:
@@ -108,7 +115,11 @@ class Writer:
         self._epoch = epoch
         self._slots_most = slots_most
         self._new_slot = new_slot
+        self.classes = Classes()
+        """What the program knows, so that a restore would use it."""
         self._pickle = pickle
+        self._told: set[str] = set()
+        """What was said of things that cannot come back exactly."""
         self._voucher = voucher
         self._places: dict[int, _Place] = {}
         self._sequence = 0
@@ -150,7 +161,10 @@ class Writer:
         roots: dict[str, object] = {"state": state}
         if generators:
             roots["generators"] = capture_generators()
-        structure, manifest, arrays = self._look_at(roots)
+        try:
+            structure, manifest, arrays = self._look_at(roots, careful=False)
+        except (OverflowError, UnicodeEncodeError):  # An int or a text that msgpack has no word for.
+            structure, manifest, arrays = self._look_at(roots, careful=True)
         sequence = self._sequence + 1
         header = Header(
             self._member, self._epoch, step, sequence, structure.layout.payload_bytes, len(manifest), CHUNK_BYTES
@@ -168,18 +182,25 @@ class Writer:
             self._ahead = min(self._places.values(), key=_sequence)
         return place.commit
 
-    def _look_at(self, roots: dict[str, object]) -> tuple[Structure, bytes, list[Any]]:
+    def _look_at(self, roots: dict[str, object], *, careful: bool) -> tuple[Structure, bytes, list[Any]]:
         """The structure of a state, its manifest and its arrays. Raises `CannotStore`."""
         last = self._structure
         if last is not None and (found := last.again(roots)) is not None:
             return last, *found
-        walked = walk(roots, pickle=self._pickle)
+        walked = walk(roots, REGISTRY, classes=self.classes, pickle=self._pickle, careful=careful, told=self._told)
+        self._say(walked.inexact)
         if last is not None and last.fits(walked):
             last.remember(roots)
             structure = last
         else:
             structure = Structure(walked)
         return structure, structure.manifest(walked.values), walked.arrays
+
+    def _say(self, inexact: dict[str, str]) -> None:
+        """Say once what cannot come back exactly in some respect."""
+        for text, place in inexact.items():
+            self._told.add(text)
+            warnings.warn(f"{place}: {text}", InexactWarning, stacklevel=5)
 
     def close(self) -> None:
         """Give up all slots; what is sealed in them is the keeper's to free."""

@@ -21,7 +21,9 @@ import numpy as np
 
 from goldthread.errors import CommitDamaged
 from goldthread.slots.slot import Slot
-from goldthread.state.nodes import DICTS, NAMED, Node
+from goldthread.state.kind import Form
+from goldthread.state.kinds.registry import REGISTRY
+from goldthread.state.nodes import SAME, Node
 from goldthread.state.rebuild import Rebuilder
 from goldthread.wire.image import Header, read_header
 
@@ -53,8 +55,8 @@ def export(image: memoryview, path: Path) -> tuple[Path, Path]:
     header = read_header(image)
     if header is None:
         raise CommitDamaged("this commit was never sealed")
-    exporter = _Exporter(Rebuilder(image, header, map=True, pickle=False))
-    roots = dict(zip(exporter.rebuilder.root.keys, exporter.rebuilder.root.children, strict=True))
+    exporter = _Exporter(Rebuilder(image, header, REGISTRY, map=True))
+    roots = dict(zip(exporter.rebuilder.root.keys, exporter.rebuilder.root.expand(), strict=True))
     tree = exporter.plain(roots["state"], ())
     beside = path.with_suffix(".json") if path.suffix != ".json" else path.with_name(f"{path.name}.json")
     _write_whole(path, exporter.safetensors(header))
@@ -73,56 +75,58 @@ class _Exporter:
         self._named: dict[int, Any] = {}
         """What shared objects became, by number."""
 
-    def plain(self, node: Node, path: tuple[str, ...]) -> Any:
-        if node.kind == "same":
-            return self._named.get(node.number)
+    def plain(self, node: Any, path: tuple[str, ...]) -> Any:
+        if type(node) is not Node:
+            return _plain_value(node)
+        if node.kind is SAME:
+            return self._named.get(node.number, {"same": repr(node.number)})
+        self._named[node.number] = {"same": ".".join(path) or "state"}
         made = self._plain(node, path)
-        if node.number >= 0:
-            self._named[node.number] = made
+        self._named[node.number] = made
         return made
 
     def _plain(self, node: Node, path: tuple[str, ...]) -> Any:
-        if node.kind == "array":
+        name = node.kind.name
+        if name == "array":
             dtype, shape, *_ = node.details
             data = np.ascontiguousarray(self.rebuilder.view(node)).reshape(-1).view(np.uint8).data
             return self._tensor(path, _WORDS.get(str(dtype)), dtype, shape, data)
-        if node.kind in ("tensor", "jax"):
+        if name in ("tensor", "jax"):
             dtype, shape = node.details[:2]
             return self._tensor(path, _TORCH_WORDS.get(dtype), dtype, shape, self.rebuilder.raw(node, ""))
-        if node.kind == "value":
-            return _plain_value(node.value)
-        if node.kind in ("bytes", "bytearray", "buffer", "pyarray", "pickle"):
+        if node.kind.form is Form.BUFFER:
             text, layout = base64.b64encode(self.rebuilder.raw(node, "")).decode(), node.details[:-2]
-            return {node.kind: [text, *layout] if node.kind in ("buffer", "pyarray") else text}
-        if node.keys or node.kind in _CONTAINERS:
+            return {name: [text, *layout] if name in ("buffer", "pyarray") else text}
+        if node.kind.form is not Form.VALUE:
             return self._container(node, path)
-        if node.kind == "int":
-            return int(node.value, 16)
-        if node.kind == "scalar":
+        if name == "int":
+            return _plain_value(int(node.value, 16))
+        if name == "scalar":
             return _plain_value(self.rebuilder.make(node, "").item())
-        return {node.kind: _plain_value(node.value)}
+        return {name: _plain_value(node.value)}
 
     def _container(self, node: Node, path: tuple[str, ...]) -> Any:
-        items = [
-            (key, self.plain(child, (*path, str(key)))) for key, child in zip(node.keys, node.children, strict=True)
-        ]
-        if node.kind in NAMED:
-            return dict(items)
-        if node.kind in DICTS:
+        name, children = node.kind.name, node.expand()
+        if node.keys is None:
+            half = len(children) // 2
+            keys = [self.plain(key, (*path, "key")) for key in children[:half]]
+            values = [self.plain(child, (*path, str(at))) for at, child in enumerate(children[half:])]
+            return {"items": list(zip(keys, values, strict=True))}
+        items = [(key, self.plain(child, (*path, str(key)))) for key, child in zip(node.keys, children, strict=True)]
+        if node.kind.form is Form.KEYED:
             if all(isinstance(key, str) for key in node.keys):
                 return dict(items)
             return {"items": [[_plain_value(key), value] for key, value in items]}
-        if node.kind == "stateful":
+        if name in _AS_ITS_CONTENTS:
             return items[0][1]
-        if node.kind in _CONTAINERS:
-            return [value for _, value in items]
-        return {node.kind: [value for _, value in items]}
+        values = [value for _, value in items]
+        return values if name in _LISTS else {name: values}
 
     def _tensor(
         self, path: tuple[str, ...], word: str | None, dtype: object, shape: list[int], data: memoryview
     ) -> dict[str, str]:
         name = ".".join(path) or "state"
-        while name in self._tensors:
+        while name in self._tensors or name == "__metadata__":
             name += "_"
         if word is None:
             self._metadata[name] = json.dumps({"dtype": dtype, "shape": shape})
@@ -145,7 +149,10 @@ class _Exporter:
             yield data
 
 
-_CONTAINERS: Final = frozenset({"list", "tuple", "set", "frozenset", "deque", "stateful"} | DICTS | NAMED)
+_LISTS: Final = frozenset({"list", "tuple", "set", "frozenset", "deque"})
+_AS_ITS_CONTENTS: Final = frozenset({"stateful", "recipe", "registered"})
+"""What is stored as something else is exported as that."""
+_DIGITS_MOST: Final = 4000
 
 
 def _plain_value(value: Any) -> Any:
@@ -158,6 +165,10 @@ def _plain_value(value: Any) -> Any:
         return {"complex": [_plain_value(value.real), _plain_value(value.imag)]}
     if isinstance(value, (list, tuple)):
         return [_plain_value(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _plain_value(item) for key, item in value.items()}
+    if isinstance(value, int) and value.bit_length() > _DIGITS_MOST:
+        return {"int": hex(value)}  # Python reads and writes no longer numbers in digits.
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return str(value)

@@ -18,6 +18,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from goldthread.state.imports import when_loaded
+
 __all__ = ["capture_generators", "put_back_generators"]
 
 _WORDS: Final = 624
@@ -43,24 +45,33 @@ def capture_generators() -> dict[str, Any]:
     }
     torch = sys.modules.get("torch")
     if torch is not None and hasattr(torch, "get_rng_state"):
-        states["torch"] = torch.get_rng_state()
+        states["torch"] = torch.get_rng_state().numpy().tobytes()
         if torch.cuda.is_available() and torch.cuda.is_initialized():
-            states["cuda"] = torch.cuda.get_rng_state_all()
+            states["cuda"] = [state.numpy().tobytes() for state in torch.cuda.get_rng_state_all()]
     return states
 
 
 def put_back_generators(states: dict[str, Any]) -> None:
-    """Set the global generators to what `capture_generators` gave. Those of packages not loaded are left out."""
+    """Set the global generators to what `capture_generators` gave; torch's as soon as torch is loaded."""
     random.setstate((random.Random.VERSION, tuple(array.array("I", states["random"])), states["gauss"]))
     numpy = states["numpy"]
     if isinstance(numpy, bytes):
         numpy = ("MT19937", np.frombuffer(numpy, np.uint32, _WORDS), *_REST.unpack_from(numpy, _WORDS_BYTES))
     np.random.set_state(numpy)
-    torch = sys.modules.get("torch")
-    if torch is not None and "torch" in states:
-        torch.set_rng_state(states["torch"])
-        if "cuda" in states and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(states["cuda"][: torch.cuda.device_count()])
+    if "torch" in states:
+        when_loaded("torch", lambda: _put_back_torch(states))
+
+
+def _put_back_torch(states: dict[str, Any]) -> None:
+    torch = sys.modules["torch"]
+    torch.set_rng_state(_as_tensor(torch, states["torch"]))
+    if "cuda" in states and torch.cuda.is_available():
+        devices = states["cuda"][: torch.cuda.device_count()]
+        torch.cuda.set_rng_state_all([_as_tensor(torch, state) for state in devices])
+
+
+def _as_tensor(torch: Any, state: bytes) -> Any:
+    return torch.frombuffer(bytearray(state), dtype=torch.uint8)
 
 
 def _numpy_words() -> Any:

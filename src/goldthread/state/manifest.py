@@ -1,26 +1,57 @@
-"""The manifest of an image: made from what a walk found, and read back (its shape: `tree.py`)."""
+"""The manifest of an image: made from what a walk found, and read back.
+
+The manifest is msgpack and can be read without goldthread. It is a list of three:
+
+    [words, places, values]
+
+*Words* are the nodes of the state's tree, flat, in the order in which a walk meets them; a container's children follow
+it. *Values* are the small scalars and *places* tell of everything with bytes in the payload, each in the order of the
+words that take them:
+
+    "value"                               takes the next value: None, bool, int, float, str or bytes
+    "int" "complex" "text" "date" ...     take the next value, written otherwise (`kinds/` says how)
+    ["scalar", dtype]                     takes the next value: the bytes of a NumPy scalar
+    "array"                               takes the next place: [dtype, shape, order, at]; order "C" or "F"; `at` counts
+                                          from the end of the header
+    ["bytes"] ["tensor", ...]             take the next place: [at, length]
+    ["list", count]                       a container with its details; its last entry says how its children follow:
+                                          so many nodes; "values", "tree": the next value is the list of all of them,
+                                          plain in a tree of lists and dicts; a word: the next value is a list of dicts,
+                                          each the attributes of one such object
+    ["dict", keys, count]                 keys are plain msgpack values, a tuple is a list; null where they are nodes,
+                                          which come first, before as many values
+    ["object", class, fields, names, ...] attributes by name; the name null is the items of a builtin base
+    ["same", number]                      the object of that number again: what can be shared is counted from 0 in the
+                                          order of the words, a tree, or many objects at once, as one;
+                                          ["same", number, index] is one of the lists, dicts and objects in it, which
+                                          are counted level by level
+
+A place that shares its memory with others has two entries more: the strides in bytes, and how far
+its bytes reach below and above its first element. Those of such places that overlap are views of one memory.
+"""
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 
 from goldthread.errors import CommitDamaged
 from goldthread.slots.layout import Layout
+from goldthread.state.depth import many_levels
+from goldthread.state.memory import View
 from goldthread.state.outline import Outline, draw_outline
 from goldthread.state.walk import Walk
 
-__all__ = ["Structure", "decode_key", "dtype_from", "dtype_word", "read_manifest"]
+__all__ = ["Structure", "dtype_from", "dtype_word", "read_manifest"]
 
 Array = np.ndarray[Any, Any]
 
-_LIST_OF_TWO = b"\x92"
-_OUTLINES_MOST = 8
+_LIST_OF_THREE: Final = b"\x93"
+_OUTLINES_MOST: Final = 8
 """A state whose values take other types again and again is walked each time."""
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
@@ -37,31 +68,30 @@ class Structure:
         }
         self.layout = Layout(walk.shapes, walk.dtypes, f_ordered)
         self._signature = _signature(walk)
-        self._shapes = walk.shapes
-        self._dtypes = walk.dtypes
-        self._f_ordered = f_ordered
-        self._next_array = 0
-        atoms = iter(walk.atoms)
-        self._encoded = _LIST_OF_TWO + _encode(self._node(next(atoms), atoms))
+        self._encoded = _LIST_OF_THREE + _encode(walk.atoms) + _encode(_places(walk, self.layout, f_ordered))
         self._outline: Outline | None = None
-        self._outlines_left = _OUTLINES_MOST
+        self._outlines_left = 0 if walk.views or walk.inexact else _OUTLINES_MOST
 
     def fits(self, walk: Walk) -> bool:
         """Whether a later walk found the same, so that only values and bytes may differ."""
         return self._signature == _signature(walk)
 
     def manifest(self, values: list[object]) -> bytes:
+        """Raises `OverflowError` or `UnicodeEncodeError` for a value that msgpack has no word for."""
         return self._encoded + _encode(values)
 
     def remember(self, roots: dict[str, object]) -> None:
         """Draw the outline of a state that fits, for the next one."""
         if self._outlines_left:
             self._outlines_left -= 1
-            self._outline = draw_outline(roots)
+            with many_levels():
+                self._outline = draw_outline(roots)
 
     def again(self, roots: dict[str, object]) -> tuple[bytes, list[Array]] | None:
         """Manifest and arrays of a state that is certain to have this structure; None where only a walk can tell."""
-        found = None if self._outline is None else self._outline.find(roots)
+        if self._outline is None:
+            return None
+        found = self._outline.find(roots)
         if found is None:
             return None
         try:
@@ -69,76 +99,65 @@ class Structure:
         except (OverflowError, UnicodeEncodeError):  # A value that is written otherwise.
             return None
 
-    def _node(self, atom: Any, atoms: Iterator[Any]) -> object:
-        if atom == "array":
-            return self._array()
-        if isinstance(atom, str):
-            return atom
-        kind, *details = atom
-        if kind == "same":
-            return list(atom)
-        if details and details[0] == "value":
-            return [kind, details[1] if kind == "enum" else dtype_word(details[1])]
-        if details and details[0] == "bytes":
-            index = self._take()
-            return [kind, *details[1:], self.layout.offsets[index], self.layout.lengths[index]]
-        *details, count = details
-        if kind in _DICTS:
-            *details, keys, _ = details
-            details.append([_encode_key(key) for key in keys])
-        if count <= 0:
-            return [kind, *details, -count]
-        return [kind, *details, [self._node(next(atoms), atoms) for _ in range(count)]]
-
-    def _take(self) -> int:
-        self._next_array += 1
-        return self._next_array - 1
-
-    def _array(self) -> object:
-        index = self._take()
-        order = "F" if index in self._f_ordered else "C"
-        shape = list(self._shapes[index])
-        return ["array", dtype_word(self._dtypes[index]), shape, order, self.layout.offsets[index]]
-
 
 def _signature(walk: Walk) -> tuple[object, ...]:
-    return walk.atoms, walk.shapes, walk.dtypes, walk.strides
+    return walk.atoms, walk.keys, walk.shapes, walk.dtypes, walk.strides, walk.views
 
 
-_DICTS = frozenset({"dict", "OrderedDict", "Counter", "defaultdict"})
+def _places(walk: Walk, layout: Layout, f_ordered: set[int]) -> list[object]:
+    """What each atom that takes a place is to take."""
+    places: list[object] = []
+    index = 0
+    for atom in walk.atoms:
+        if atom == "array":
+            places.append(_array_place(walk, layout, index, f_ordered))
+        elif atom[0] in walk.buffers:
+            view = walk.views.get(index)
+            places.append(
+                [layout.offsets[index], layout.lengths[index]]
+                if view is None
+                else [_at(view, layout), _bytes(view), list(view.strides), _extent(view)]
+            )
+        else:
+            continue
+        index += 1
+    return places
 
 
-def read_manifest(manifest: bytes | memoryview) -> tuple[Any, list[Any]]:
-    """Structure and values. Raises `CommitDamaged` where it is no manifest."""
+def _array_place(walk: Walk, layout: Layout, index: int, f_ordered: set[int]) -> object:
+    view = walk.views.get(index)
+    if view is not None:
+        return [dtype_word(view.dtype), list(view.shape), "C", _at(view, layout), list(view.strides), _extent(view)]
+    order = "F" if index in f_ordered else "C"
+    return [dtype_word(walk.dtypes[index]), list(walk.shapes[index]), order, layout.offsets[index]]
+
+
+def _at(view: View, layout: Layout) -> int:
+    return layout.offsets[view.memory] + view.start
+
+
+def _bytes(view: View) -> int:
+    return int(np.prod(view.shape)) * view.dtype.itemsize
+
+
+def _extent(view: View) -> list[int]:
+    """How far its bytes reach below its first element, and above."""
+    reach = [(length - 1) * stride for length, stride in zip(view.shape, view.strides, strict=True)]
+    return [-sum(one for one in reach if one < 0), sum(one for one in reach if one > 0) + view.dtype.itemsize]
+
+
+def read_manifest(manifest: bytes | memoryview) -> tuple[Any, Any, list[Any]]:
+    """Words, places and values; places are None in a manifest of version 0.1, whose words are nested (`nested.py`).
+
+    Raises `CommitDamaged` where it is no manifest.
+    """
     try:
-        structure, values = _decode(manifest)
+        words, *places, values = _decode(manifest)
+        if len(places) > 1:
+            raise ValueError(f"a list of {len(places) + 2}")
     except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
         raise CommitDamaged(f"the manifest of a commit cannot be read: {error}") from error
-    return structure, values
-
-
-def _encode_key(key: object) -> object:
-    """A key in msgpack: itself; a list for a tuple; a map for what msgpack has no word for."""
-    if isinstance(key, tuple):
-        return [_encode_key(part) for part in key]
-    if isinstance(key, int) and not -(2**63) <= key < 2**64:
-        return {"int": hex(key)}
-    if isinstance(key, str):
-        try:
-            key.encode()
-        except UnicodeEncodeError:
-            return {"text": key.encode("utf-8", "surrogatepass")}
-    return key
-
-
-def decode_key(word: Any) -> Any:
-    if isinstance(word, list):
-        return tuple(decode_key(part) for part in word)
-    if isinstance(word, dict):
-        if "int" in word:
-            return int(word["int"], 16)
-        return word["text"].decode("utf-8", "surrogatepass")
-    return word
+    return words, places[0] if places else None, values
 
 
 def dtype_word(dtype: np.dtype[Any]) -> object:
@@ -148,12 +167,14 @@ def dtype_word(dtype: np.dtype[Any]) -> object:
         return [dtype_word(part), list(shape)]
     if dtype.names is not None:
         fields = [dtype.fields[name] for name in dtype.names]  # type: ignore[index]
+        titles = [(*field, None)[2] for field in fields]
         return {
             "names": list(dtype.names),
             "formats": [dtype_word(field[0]) for field in fields],
             "offsets": [field[1] for field in fields],
             "itemsize": dtype.itemsize,
             "aligned": dtype.isalignedstruct,
+            **({"titles": titles} if any(title is not None for title in titles) else {}),
         }
     return dtype.name if dtype.isbuiltin == _ADDED else dtype.str
 
@@ -173,6 +194,7 @@ def dtype_from(word: Any) -> np.dtype[Any]:
             "formats": [dtype_from(part) for part in word["formats"]],
             "offsets": word["offsets"],
             "itemsize": word["itemsize"],
+            **({"titles": word["titles"]} if "titles" in word else {}),
         }
         fields: np.dtype[Any] = np.dtype(described, align=word["aligned"])  # type: ignore[call-overload]
         return fields

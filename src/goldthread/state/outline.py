@@ -3,8 +3,8 @@
 A program commits the same things a thousand times. A walk asks of each what it is; an outline only looks whether all
 is as it was, and what it finds is what a walk would find, in the same order. It is drawn for the plain part of what
 can be stored (dicts with text as keys, lists, tuples, numbers, text, short bytes, arrays) where nothing stands in two
-places. Where anything is another than it was the state is walked: an outline may say no where a walk would find the
-same, never yes where it would not.
+places and no array shares its memory. Where anything is another than it was the state is walked: an outline may say no
+where a walk would find the same, never yes where it would not.
 
 What it saves is not only time: a commit of a small state after a long step finds nothing of itself in the caches, and
 then costs about what the code is long that it runs through.
@@ -12,20 +12,29 @@ then costs about what the code is long that it runs through.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from operator import attrgetter
+from itertools import repeat
+from operator import attrgetter, is_not
 from typing import Any, Final
 
 import numpy as np
 
-from goldthread.state.leaves import TINY_BYTES
+from goldthread.state.plain import BLOCK_LEAST, PLAIN, TINY_BYTES, plain_tree, plain_values
 
 __all__ = ["Outline", "draw_outline"]
 
-_VALUES: Final = frozenset({type(None), bool, int, float, str, bytes})
 _CONTAINERS: Final = frozenset({dict, list, tuple})
+_LEVELS_MOST: Final = 100
+"""What is nested deeper, or in itself, is walked."""
+_BOXES: Final = PLAIN | {dict, list}
 _ARRAY: Final = object()
+_SHORT: Final = object()
+"""Bytes that are a value while they are few."""
+_VALUES: Final = object()
+"""All of a container's children are values: they are one value."""
+_TREE: Final = object()
+"""All of them are lists or dicts of values, nested: they are one value, too."""
 _form: Final = attrgetter("shape", "dtype", "strides")
+_base: Final = attrgetter("base")
 
 Array = np.ndarray[Any, Any]
 
@@ -37,9 +46,11 @@ class _NotPlain(Exception):
 class _Part:
     """One container: the types of its children in their order, and of a dict which keys they have."""
 
-    __slots__ = ("_are_values", "_has_bytes", "_key_ids", "_keys", "_kinds", "_parts")
+    __slots__ = ("_key_ids", "_keys", "_kinds", "_may_be_tree", "_parts")
 
-    def __init__(self, thing: Any) -> None:
+    def __init__(self, thing: Any, level: int = 0) -> None:
+        if level > _LEVELS_MOST:
+            raise _NotPlain
         self._keys, self._key_ids = None, None
         if type(thing) is dict:
             if set(map(type, thing)) - {str}:
@@ -48,25 +59,42 @@ class _Part:
             self._key_ids = list(map(id, thing))
             thing = thing.values()
         self._kinds = list(map(type, thing))
-        self._are_values = _VALUES.issuperset(self._kinds)
-        self._has_bytes = bytes in self._kinds
-        self._parts = [_part_of(child) for child in thing]
+        self._may_be_tree = len(thing) >= BLOCK_LEAST and _BOXES.issuperset(self._kinds)
+        self._parts: Any
+        if plain_values(thing, careful=False) is not None:
+            self._parts = _VALUES
+        elif _is_tree(thing):
+            self._parts = _TREE
+        else:
+            self._parts = [_part_of(child, level + 1) for child in thing]
 
     def find(self, thing: Any, values: list[object], arrays: list[Array], once: list[object]) -> bool:
         """Whether `thing` has this part's shape still; its values and arrays are added. `once` gets what may stand in
         one place only."""
-        once.append(thing)
+        if type(thing) is not tuple or len(thing):
+            once.append(thing)
         if self._key_ids is not None:
             if list(map(id, thing)) != self._key_ids:
                 return False
             thing = thing.values()
-        if list(map(type, thing)) != self._kinds or (self._has_bytes and not _are_short(thing)):
+        if self._parts is _VALUES:
+            value = plain_values(thing, careful=False)
+            values.append(value)
+            return value is not None
+        if self._parts is _TREE:
+            things = list(thing)
+            tree = plain_tree(things, careful=False) if len(things) >= BLOCK_LEAST else None
+            values.append(things)
+            once += things if tree is None else tree[0]
+            return tree is not None
+        if list(map(type, thing)) != self._kinds or (self._may_be_tree and _is_tree(thing)):
             return False
-        if self._are_values:
-            values.extend(thing)
-            return True
         for part, child in zip(self._parts, thing, strict=False):
             if part is None:
+                values.append(child)
+            elif part is _SHORT:
+                if len(child) >= TINY_BYTES:
+                    return False
                 values.append(child)
             elif part is _ARRAY:
                 arrays.append(child)
@@ -75,20 +103,23 @@ class _Part:
         return True
 
 
-def _part_of(thing: object) -> Any:
-    """A part for a container, `_ARRAY` for an array, None for a value."""
+def _is_tree(thing: Any) -> bool:
+    """Whether a walk notes the children at once."""
+    return len(thing) >= BLOCK_LEAST and plain_tree(list(thing), careful=False) is not None
+
+
+def _part_of(thing: object, level: int) -> Any:
+    """A part for a container, `_ARRAY` for an array, `_SHORT` for bytes, None for a value."""
     kind = type(thing)
     if kind in _CONTAINERS:
-        return _Part(thing)
+        return _Part(thing, level)
     if kind is np.ndarray:
         return _ARRAY
-    if kind in _VALUES:
+    if kind in PLAIN:
         return None
+    if kind is bytes and len(thing) < TINY_BYTES:  # type: ignore[arg-type]
+        return _SHORT
     raise _NotPlain
-
-
-def _are_short(things: Collection[object]) -> bool:
-    return all(type(thing) is not bytes or len(thing) < TINY_BYTES for thing in things)
 
 
 class Outline:
@@ -112,7 +143,17 @@ class Outline:
         if not self._whole.find(roots, values, arrays, once):
             return None
         once += arrays
-        return (values, arrays) if len(set(map(id, once))) == len(once) else None
+        return (values, arrays) if len(set(map(id, once))) == len(once) and _are_apart(arrays, once) else None
+
+
+def _are_apart(arrays: list[Array], once: list[object]) -> bool:
+    """Whether it is certain that no two arrays share memory."""
+    if not any(map(is_not, map(_base, arrays), repeat(None))):
+        return True
+    bases = [array.base for array in arrays if array.base is not None]
+    owners = set(map(id, bases))
+    has_own_memory = all(type(base) is not np.ndarray or base.base is None for base in bases)
+    return has_own_memory and len(owners) == len(bases) and owners.isdisjoint(map(id, once))
 
 
 def draw_outline(roots: dict[str, object]) -> Outline | None:

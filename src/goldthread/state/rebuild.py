@@ -1,63 +1,33 @@
 """From an image back to objects: each node of the structure made anew, in memory of its own.
 
-Bytes from elsewhere are never executed: a class that the structure names is used only if it is loaded already and is
-a dataclass, a named tuple or an enum indeed, and a pickle is read only where the user asked for it.
+Bytes from elsewhere are never executed: a class that the structure names is used only if the program knows it
+(`classes.py`), and a pickle is read only where the user asked for it.
 
 Each chunk is verified once, just before the first of its bytes is used: the copy then finds it in the cache.
 """
 
 from __future__ import annotations
 
-import array
-import dataclasses
-import datetime
-import enum
-import pickle
-import random
-import sys
-import zoneinfo
-from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable
+from bisect import bisect_right
 from typing import Any, Final
 
 import numpy as np
 
 from goldthread.errors import CommitDamaged, DoesNotFit
 from goldthread.slots.copying import ALONE_BYTES, Crew, flat
-from goldthread.state.leaves import FACTORIES
+from goldthread.state.classes import Classes
+from goldthread.state.kind import Registry
 from goldthread.state.manifest import dtype_from
-from goldthread.state.nodes import Node, form_place, parse
+from goldthread.state.nodes import SAME, Block, Node, Place, parse
 from goldthread.wire.image import CHECKSUM_BYTES, HEADER_BYTES, Header, checksum
 
-__all__ = [
-    "Rebuilder",
-    "build_named",
-    "empty_dict",
-    "fill_tensor",
-    "find_class",
-    "generator_state",
-    "random_state",
-    "tensor_view",
-]
+__all__ = ["Rebuilder"]
 
 Array = np.ndarray[Any, Any]
-_SMALL_BYTES: Final = 256 << 10
-"""New arrays below this size are copied at once."""
+Fill = tuple[Array, Array, int, object]
+"""Target, source, where the source lies in the payload, and its place in the state."""
 
-
-def find_class(path: str, kind: str) -> type | None:
-    """The dataclass, named tuple or enum of this path among the modules that are loaded; None where there is none."""
-    module, _, name = path.partition(":")
-    found: Any = sys.modules.get(module)
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    if not isinstance(found, type):
-        return None
-    if kind == "dataclass":
-        return found if dataclasses.is_dataclass(found) else None
-    if kind == "enum":
-        return found if issubclass(found, enum.Enum) else None
-    return found if issubclass(found, tuple) and hasattr(found, "_fields") else None
+_UNMADE: Final = object()
 
 
 class Rebuilder:
@@ -66,42 +36,124 @@ class Rebuilder:
     With `map`, arrays are views of the image, and nothing is verified: whoever gave the image vouches for it.
     """
 
-    def __init__(self, image: memoryview, header: Header, *, map: bool, pickle: bool) -> None:
-        self.root, self._shared = parse(image[header.manifest_at : header.table_at])
+    def __init__(
+        self,
+        image: memoryview,
+        header: Header,
+        registry: Registry,
+        classes: Classes | None = None,
+        *,
+        map: bool,
+        pickle: bool = False,
+    ) -> None:
+        self.registry = registry
+        self._parsed = parse(image[header.manifest_at : header.table_at], registry.kinds)
+        self.root = self._parsed.root
+        self.targets = self._parsed.targets
+        """The numbers that are referred to again."""
         self.payload = image[HEADER_BYTES : header.manifest_at]
+        self.classes = classes or Classes()
         self.map = map
-        self.made: dict[int, Any] = {}
-        """Shared objects by their number."""
-        self._pickle = pickle
+        self.pickle = pickle
+        self.made: dict[Any, Any] = {}
+        """What can be referred to again, by its number."""
         self._header = header
         self._table = image[header.table_at : header.image_bytes]
         self._verified = bytearray(header.chunk_count)
         """1 for each chunk that was found to be what was sealed."""
         self._bytes = np.frombuffer(self.payload, np.uint8)
-        self._fills: list[tuple[Array, Array, int, str]] = []
-        """What is still to be copied: target, source, where the source lies in the payload, and its place."""
+        self._fills: list[Fill] = []
+        """What is still to be copied into objects of the program."""
+        self._fills_anew: list[Fill] = []
+        """What is still to be copied into memory that was made here."""
+        self._memories = _merged(self._parsed.memories)
+        self._memories_made: dict[int, Array] = {}
 
-    def make(self, node: Node, place: str) -> Any:
-        """The object of a node. `place` is for errors."""
-        if node.kind == "value":
-            return node.value
-        if node.kind == "same":
-            if node.number not in self.made:
-                self.make(self._shared[node.number], place)
+    # Objects
+
+    def make(self, node: Any, place: object) -> Any:
+        """The object of a node, or of a plain value. `place` is for errors."""
+        if type(node) is not Node:
+            return node
+        kind = node.kind
+        if kind is SAME:
+            return self._made_before(node.number, place)
+        if node.number in self.made:  # A tuple that contains itself is made once more on the way.
             return self.made[node.number]
-        maker = _MAKERS.get(node.kind)
-        if maker is None:
-            raise CommitDamaged(f"{place}: this version knows no {node.kind}")
-        made = maker(self, node, place)
-        if node.number >= 0:
+        made = kind.make(self, node, place)
+        return self.note(node, made)
+
+    def note(self, node: Node, made: Any) -> Any:
+        """Remember what was made of a node. What may contain itself is noted before it is filled; of a tuple in its
+        own contents, which is made on the way, that one stands."""
+        return made if node.number == -1 else self.made.setdefault(node.number, made)
+
+    def replace(self, node: Node, made: Any) -> None:
+        """An object of the program stands for a node."""
+        if node.number != -1:
             self.made[node.number] = made
+
+    def _made_before(self, number: Any, place: object) -> Any:
+        found = self.made.get(number, _UNMADE)
+        if found is not _UNMADE:
+            return found
+        if isinstance(number, tuple):
+            return self._made_in_block(number[0], number[1], place)
+        return self.make(self._parsed.shared[number], place)
+
+    def children(self, node: Node, place: object) -> list[Any]:
+        """The objects of all children."""
+        children = node.children
+        if type(children) is Block:
+            return self._block(children, node, place)
+        return [
+            child if type(child) is not Node else self.make(child, Place(place, node, key))
+            for key, child in zip(range(len(children)) if node.keys is None else node.keys, children, strict=True)
+        ]
+
+    def keys(self, node: Node, place: object) -> list[Any]:
+        """The keys of a dict, made where they are nodes."""
+        if node.keys is not None:
+            return list(node.keys)
+        children = node.children
+        return [self.make(child, Place(place, node, "a key")) for child in children[: len(children) // 2]]
+
+    def _block(self, block: Block, node: Node, place: object) -> list[Any]:
+        if block.kind is None:
+            return block.items
+        if block.kind.make_many is None or block.number in self.targets:
+            return [self.make(one, Place(place, node, key)) for key, one in zip(node.keys, block.nodes, strict=True)]
+        made: list[Any] = block.kind.make_many(self, block, place)
         return made
 
-    def verify(self, at: int, length: int, place: str) -> None:
+    def _made_in_block(self, number: int, index: int, place: object) -> Any:
+        """A list or dict that was read is what it is; an object, or what is in objects, was made."""
+        block = self._parsed.shared[number]
+        try:
+            found = block.box(index) if type(block) is Block else None
+        except IndexError:
+            found = None
+        if found is None or type(block) is not Block or block.kind is not None:
+            raise CommitDamaged(f"{place}: the manifest of a commit refers to nothing")
+        return found
+
+    def unpickle(self, node: Node, place: object) -> bytes:
+        if not self.pickle:
+            raise DoesNotFit(
+                f"{place}: it was stored as a pickle of {node.details[0]}",
+                hint="goldthread.join(..., pickle=True) allows it: then restoring runs code that the pickle names",
+            )
+        return bytes(self.raw(node, place))
+
+    # Bytes
+
+    def verify(self, at: int, length: int, place: object) -> None:
         """Raise `CommitDamaged` unless the chunks that hold these bytes of the payload are what was sealed."""
         if self.map:
             return
         size = self._header.chunk_bytes
+        if at < 0 or at + length > len(self.payload):
+            raise CommitDamaged(f"{place}: its bytes lie outside the commit")
         for index in range(at // size, -(-(at + length) // size)):
             if not self._verified[index]:
                 found = checksum(self.payload[index * size : (index + 1) * size])
@@ -110,284 +162,99 @@ class Rebuilder:
                     raise CommitDamaged(f"{place}: {whole} is damaged")
                 self._verified[index] = 1
 
-    def fill_array(self, target: Array, node: Node, place: str) -> None:
-        """Have `fill` copy an "array" node into an array of the same shape and type."""
-        source, at = self.view(node), node.details[3]
-        raw = flat(target)
-        if raw is None or (target.ndim > 1 and target.flags.c_contiguous != source.flags.c_contiguous):
-            self._fills.append((target, source, at, place))
-        else:
-            self.fill_bytes(raw, at, place)
-
-    def fill_bytes(self, target: Array, at: int, place: str) -> None:
-        """Have `fill` copy as many bytes as `target` has, from `at` in the payload; in pieces that a cache holds."""
-        start, size = 0, self._header.chunk_bytes
-        while start < len(target):
-            end = min(len(target), start + size - (at + start) % size)
-            self._fills.append((target[start:end], self._bytes[at + start : at + end], at + start, place))
-            start = end
-
-    def fill(self) -> None:
-        """Verify and copy all that waits to be copied."""
-
-        def copy(first: int, last: int) -> None:
-            for target, source, at, place in self._fills[first:last]:
-                self.verify(at, source.nbytes, place)
-                np.copyto(target, source)
-
-        alone = sum(source.nbytes for _, source, _, _ in self._fills) < ALONE_BYTES
-        Crew().do(len(self._fills), copy, alone=alone)
-        self._fills = []
-
-    def children(self, node: Node, place: str) -> list[Any]:
-        return [
-            child.value if child.kind == "value" else self.make(child, place + form_place(node.kind, key))
-            for key, child in zip(node.keys, node.children, strict=True)
-        ]
-
     def view(self, node: Node) -> Array:
         """The array of an "array" node as it lies in the image."""
         dtype, shape, order, at = node.details
+        if node.strides is not None:
+            return np.ndarray(shape, dtype_from(dtype), self.payload, at, node.strides)
         return np.ndarray(shape, dtype_from(dtype), self.payload, at, order=order)
 
-    def raw(self, node: Node, place: str) -> memoryview:
-        """The bytes of a node whose last two entries say where they are."""
+    def raw(self, node: Node, place: object) -> memoryview:
+        """The bytes of a node whose last two details say where they are."""
         at, length = node.details[-2:]
         self.verify(at, length, place)
         return self.payload[at : at + length]
 
-    def unpickle(self, node: Node, place: str) -> Any:
-        if not self._pickle:
-            raise DoesNotFit(
-                f"{place}: it was stored as a pickle of {node.details[0]}",
-                hint="goldthread.join(..., pickle=True) allows it: then restoring runs code that the pickle names",
-            )
-        return pickle.loads(self.raw(node, place))
+    def memory(self, at: int, place: object) -> tuple[Array, int]:
+        """The memory that several arrays share and that byte `at` of the payload lies in; and where in it."""
+        begin, end = self._memories[bisect_right(self._memories, (at, 1 << 63)) - 1]
+        if begin not in self._memories_made:
+            if begin < 0 or end > len(self.payload):
+                raise CommitDamaged(f"{place}: its bytes lie outside the commit")
+            made = np.empty(end - begin, np.uint8)
+            self._memories_made[begin] = made
+            if self.map:
+                self._memories_made[begin] = self._bytes[begin:end]
+            else:
+                self.fill_bytes(made, begin, place, anew=True)
+        return self._memories_made[begin], at - begin
+
+    def memory_of(self, node: Node, at: int) -> int | None:
+        """Which memory a node shares with others; None where it shares none."""
+        return None if node.strides is None else self._memories[bisect_right(self._memories, (at, 1 << 63)) - 1][0]
+
+    def fill_array(self, target: Array, node: Node, place: object, *, anew: bool = False) -> None:
+        """Have `fill` copy an "array" node into an array of the same shape and type."""
+        source, at = self.view(node), node.details[3]
+        raw = flat(target)
+        is_alike = target.ndim < 2 or target.flags.c_contiguous == source.flags.c_contiguous
+        if raw is None or node.strides is not None or not is_alike:
+            (self._fills_anew if anew else self._fills).append((target, source, at, place))
+        else:
+            self.fill_bytes(raw, at, place, anew=anew)
+
+    def fill_bytes(self, target: Array, at: int, place: object, *, anew: bool = False) -> None:
+        """Have `fill` copy as many bytes as `target` has, from `at` in the payload; in pieces that a cache holds."""
+        fills = self._fills_anew if anew else self._fills
+        start, size = 0, self._header.chunk_bytes
+        while start < len(target):
+            end = min(len(target), start + size - (at + start) % size)
+            fills.append((target[start:end], self._bytes[at + start : at + end], at + start, place))
+            start = end
+
+    def fill(self) -> None:
+        """Verify and copy all that waits to be copied."""
+        self._fills += self._fills_anew
+        self._fills_anew = []
+        self._copy(self._fills)
+        self._fills = []
+
+    def fill_anew(self) -> None:
+        """Verify and copy what waits to be copied into memory that was made here: it is to be used now."""
+        self._copy(self._fills_anew)
+        self._fills_anew = []
+
+    def forget(self) -> None:
+        """Begin again: nothing was made, nothing is to be copied."""
+        self.made.clear()
+        self._memories_made.clear()
+        self._fills, self._fills_anew = [], []
+
+    def _copy(self, fills: list[Fill]) -> None:
+        def copy(first: int, last: int) -> None:
+            for target, source, at, place in fills[first:last]:
+                low = at + sum((n - 1) * s for n, s in zip(source.shape, source.strides, strict=True) if s < 0)
+                self.verify(low, _reach(source), place)
+                np.copyto(target, source)
+
+        if fills:
+            alone = sum(source.nbytes for _, source, _, _ in fills) < ALONE_BYTES
+            Crew().do(len(fills), copy, alone=alone)
 
 
-def _array(rebuilder: Rebuilder, node: Node, place: str) -> Array:
-    view = rebuilder.view(node)
-    if rebuilder.map:
-        return view
-    made = np.empty_like(view, order="K")
-    if view.nbytes < _SMALL_BYTES and view.dtype.names is None:
-        rebuilder.verify(node.details[3], view.nbytes, place)
-        np.copyto(made, view)
-    else:  # As bytes: a copy of records would leave out what lies between their fields.
-        rebuilder.fill_array(made, node, place)
-    return made
+def _reach(source: Array) -> int:
+    """How many bytes lie between the ends of an array."""
+    if source.flags.c_contiguous or source.flags.f_contiguous or source.size == 0:
+        return source.nbytes
+    return int(sum((n - 1) * abs(s) for n, s in zip(source.shape, source.strides, strict=True))) + source.itemsize
 
 
-def _named(rebuilder: Rebuilder, node: Node, place: str) -> Any:
-    return build_named(_loaded_class(node, place), node.keys, rebuilder.children(node, place))
-
-
-def _enum(rebuilder: Rebuilder, node: Node, place: str) -> Any:
-    kind = _loaded_class(node, place)
-    member = kind.__members__.get(node.value)
-    if member is None:
-        raise DoesNotFit(
-            f"{place}: {kind.__qualname__} has no member {node.value}", hint="give the class its member again"
-        )
-    return member
-
-
-def _loaded_class(node: Node, place: str) -> Any:
-    path = node.details[0]
-    found = find_class(path, node.kind)
-    if found is None:
-        raise DoesNotFit(
-            f"{place}: it was stored as a {path.replace(':', '.')}, which is not loaded",
-            hint=f"import {path.partition(':')[0]} first",
-        )
-    return found
-
-
-def build_named(kind: Any, names: list[str], values: list[Any]) -> Any:
-    """A dataclass or named tuple of these fields. `__init__` is not run: nothing of it is needed."""
-    if issubclass(kind, tuple):
-        defaults = {**kind._field_defaults, **dict(zip(names, values, strict=True))}
-        return kind._make(defaults.get(name) for name in kind._fields)
-    made = object.__new__(kind)
-    for name, value in zip(names, values, strict=True):
-        object.__setattr__(made, name, value)
-    return made
-
-
-def _dict(rebuilder: Rebuilder, node: Node, place: str) -> Any:
-    made: dict[Any, Any] = empty_dict(node)
-    for key, child in zip(node.keys, rebuilder.children(node, place), strict=True):
-        made[key] = child
-    return made
-
-
-def empty_dict(node: Node) -> Any:
-    if node.kind == "defaultdict":
-        name = node.details[0]
-        return defaultdict(None if name is None else FACTORIES[name])
-    return {"dict": dict, "OrderedDict": OrderedDict, "Counter": Counter}[node.kind]()
-
-
-def _deque(rebuilder: Rebuilder, node: Node, place: str) -> Any:
-    return deque(rebuilder.children(node, place), node.details[0])
-
-
-def _scalar(rebuilder: Rebuilder, node: Node, place: str) -> Any:
-    return np.frombuffer(node.value, dtype_from(node.details[0]), 1)[0]
-
-
-def _datetime(rebuilder: Rebuilder, node: Node, place: str) -> Any:
-    kind: Any = {"date": datetime.date, "time": datetime.time, "datetime": datetime.datetime}[node.kind]
-    text, fold, zone = node.value
-    made: Any = kind.fromisoformat(text)
-    return made if node.kind == "date" else made.replace(fold=fold, tzinfo=_zone(zone))
-
-
-def _zone(word: Any) -> datetime.tzinfo | None:
-    if word is None:
-        return None
-    if isinstance(word, str):
-        return zoneinfo.ZoneInfo(word)
-    days, seconds, microseconds, name = word
-    offset = datetime.timedelta(days, seconds, microseconds)
-    return datetime.timezone(offset) if name is None else datetime.timezone(offset, name)
-
-
-def _random(rebuilder: Rebuilder, node: Node, place: str) -> random.Random:
-    made = random.Random()
-    made.setstate(random_state(node))
-    return made
-
-
-def random_state(node: Node) -> Any:
-    version, words, gauss = node.value
-    return version, tuple(array.array("I", words)), gauss
-
-
-_BIT_GENERATORS: Final = {kind.__name__: kind for kind in np.random.BitGenerator.__subclasses__()}
-
-
-def _bit_generator(rebuilder: Rebuilder, node: Node, place: str) -> Any:
-    made: Any = _BIT_GENERATORS[node.details[0]]()
-    made.__setstate__(generator_state(rebuilder, node, place))
-    return made
-
-
-def generator_state(rebuilder: Rebuilder, node: Node, place: str) -> tuple[Any, Any]:
-    """The state and the seed sequence, as a bit generator takes them."""
-    state, seed = rebuilder.children(node, place)
-    return state, None if seed is None else np.random.SeedSequence(**seed)
-
-
-def _generator(rebuilder: Rebuilder, node: Node, place: str) -> Any:
-    return np.random.Generator(_bit_generator(rebuilder, node, place))
-
-
-def _randomstate(rebuilder: Rebuilder, node: Node, place: str) -> Any:
-    made = np.random.RandomState(_BIT_GENERATORS[node.details[0]]())
-    made.set_state(rebuilder.children(node, place)[0])
-    return made
-
-
-def _buffer(rebuilder: Rebuilder, node: Node, place: str) -> memoryview:
-    form, shape = node.details[:2]
-    view = memoryview(bytearray(rebuilder.raw(node, place)))
-    return view.cast(form, shape) if 0 not in shape else view
-
-
-def _pyarray(rebuilder: Rebuilder, node: Node, place: str) -> Any:
-    made = array.array(node.details[0])
-    made.frombytes(rebuilder.raw(node, place))
-    return made
-
-
-def _tensor(rebuilder: Rebuilder, node: Node, place: str) -> Any:
-    torch = _loaded("torch", place)
-    dtype, shape, device, requires_grad, kind = node.details[:5]
-    if device.startswith("cpu") and not rebuilder.map:
-        tensor = torch.empty(shape, dtype=getattr(torch, dtype), device="cpu")
-        fill_tensor(rebuilder, tensor, node, place)
-    else:
-        tensor = tensor_view(rebuilder, node, place)
-    if not device.startswith("cpu"):
-        try:
-            tensor = tensor.to(device)
-        except (RuntimeError, AssertionError) as error:
-            raise DoesNotFit(
-                f"{place}: the device {device} is not here: {error}", hint="give restore a tensor"
-            ) from error
-    if kind == "Parameter":
-        return torch.nn.Parameter(tensor, requires_grad)
-    return tensor.requires_grad_(requires_grad) if requires_grad else tensor
-
-
-def fill_tensor(rebuilder: Rebuilder, tensor: Any, node: Node, place: str) -> None:
-    """Have `fill` copy a "tensor" node into a contiguous one of the same shape and type, on the CPU."""
-    target = tensor.reshape(-1).view(sys.modules["torch"].uint8).numpy()
-    rebuilder.fill_bytes(target, node.details[-2], place)
-
-
-def tensor_view(rebuilder: Rebuilder, node: Node, place: str) -> Any:
-    """The tensor on the CPU as it lies in the image; a copy where the image cannot be written."""
-    torch = sys.modules["torch"]
-    dtype, shape = getattr(torch, node.details[0]), node.details[1]
-    raw = rebuilder.raw(node, place)
-    if len(raw) == 0:
-        return torch.empty(shape, dtype=dtype, device="cpu")
-    source = np.frombuffer(raw, np.uint8)
-    if not source.flags.writeable:
-        source = source.copy()
-    return torch.from_numpy(source).view(dtype).reshape(shape)
-
-
-def _jax(rebuilder: Rebuilder, node: Node, place: str) -> Any:
-    jax = _loaded("jax", place)
-    kind, shape, _, _, _ = node.details
-    raw = np.frombuffer(rebuilder.raw(node, place), np.uint8).copy()
-    if kind.startswith("key "):
-        return jax.random.wrap_key_data(raw.view(np.uint32).reshape(shape), impl=kind.removeprefix("key "))
-    return jax.numpy.asarray(raw.view(jax.numpy.dtype(kind)).reshape(shape))
-
-
-def _loaded(package: str, place: str) -> Any:
-    found = sys.modules.get(package)
-    if found is None:
-        raise DoesNotFit(f"{place}: it was stored by {package}, which is not loaded", hint=f"import {package} first")
-    return found
-
-
-_MAKERS: Final[dict[str, Callable[[Rebuilder, Node, str], Any]]] = {
-    "int": lambda _, node, __: int(node.value, 16),
-    "text": lambda _, node, __: node.value.decode("utf-8", "surrogatepass"),
-    "complex": lambda _, node, __: complex(*node.value),
-    "timedelta": lambda _, node, __: datetime.timedelta(*node.value),
-    "date": _datetime,
-    "time": _datetime,
-    "datetime": _datetime,
-    "scalar": _scalar,
-    "enum": _enum,
-    "list": lambda rebuilder, node, place: rebuilder.children(node, place),
-    "tuple": lambda rebuilder, node, place: tuple(rebuilder.children(node, place)),
-    "set": lambda rebuilder, node, place: set(rebuilder.children(node, place)),
-    "frozenset": lambda rebuilder, node, place: frozenset(rebuilder.children(node, place)),
-    "deque": _deque,
-    "dict": _dict,
-    "OrderedDict": _dict,
-    "Counter": _dict,
-    "defaultdict": _dict,
-    "dataclass": _named,
-    "namedtuple": _named,
-    "array": _array,
-    "bytes": lambda rebuilder, node, place: bytes(rebuilder.raw(node, place)),
-    "bytearray": lambda rebuilder, node, place: bytearray(rebuilder.raw(node, place)),
-    "buffer": _buffer,
-    "pyarray": _pyarray,
-    "tensor": _tensor,
-    "jax": _jax,
-    "pickle": lambda rebuilder, node, place: rebuilder.unpickle(node, place),
-    "generator": _generator,
-    "bitgenerator": _bit_generator,
-    "randomstate": _randomstate,
-    "random": _random,
-    "stateful": lambda rebuilder, node, place: rebuilder.children(node, place)[0],
-}
+def _merged(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Ranges that overlap as one, in order."""
+    merged: list[tuple[int, int]] = []
+    for begin, end in sorted(ranges):
+        if merged and begin < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((begin, end))
+    return merged

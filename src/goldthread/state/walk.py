@@ -1,38 +1,19 @@
-"""The way of a state into an image: one walk over its tree, and the manifest that the walk gives.
+"""The way of a state into a manifest: one walk over its tree.
 
-The manifest is msgpack and can be read without goldthread. It is a list of two:
+The walk emits a flat list of *atoms*, each the word of a node in the order in which the walk meets them, the small
+*values*, and the *arrays*: everything that has a place in the payload (`manifest.py` says how they are written). While
+the atoms (and shapes and types of the arrays) are equal to the last commit's, which is one comparison in C, the
+encoded structure and the layout of the last commit are used again, and only values are encoded. Nothing of the program
+is kept between commits. Rejected: keeping the program's arrays to compare identities (it would double the memory of a
+program that makes its arrays anew at each step).
 
-    [structure, values]
+*Sharing.* What can be shared is counted from 0 in the order in which the walk meets it, and met again it is
+("same", number). A container may contain itself: a restore makes it first and fills it later. What must be whole when
+it is made (a frozenset, what a recipe makes) can stand in no cycle, and is refused there; a tuple can, since it only
+refers to its items. Arrays and tensors that are views of one memory are found at the end of the walk (`memory.py`).
 
-*Values* are the small scalars in the order in which a walk meets them. The *structure* is a tree of nodes:
-
-    "value"                                   the next value: None, bool, int, float, str or bytes
-    "int" "complex" "text"                    the next value, written otherwise: hexadecimal digits, [real, imaginary],
-    "date" "time" "datetime"                  bytes of UTF-8 with lone surrogates; [iso text, fold, zone], where the
-    "timedelta" "random"                      zone is a name or [days, seconds, microseconds, name]; [days, seconds,
-                                              microseconds]; [version, words of the state, next gauss]
-    ["scalar", dtype]                         the next value: the bytes of a NumPy scalar
-    ["enum", class]                           the next value: the name of a member
-    ["list", children]                        and "tuple", "set", "frozenset"; ["deque", longest, children]
-    ["dict", keys, children]                  and "OrderedDict", "Counter"; ["defaultdict", factory, keys, children]
-    ["dataclass", class, fields, children]    and "namedtuple"
-    ["array", dtype, shape, order, at]        a NumPy array; order "C" or "F"; `at` counts from the end of the header
-    ["bytes", at, length]                     and others with a buffer: "bytearray", "tensor", "jax", "pickle" ...: the
-                                              last two entries say where the bytes lie
-    ["generator", class, children]            and "bitgenerator", "randomstate": the state, then the seed sequence
-    ["stateful", class, children]             what `state_dict()` gave
-    ["same", number]                          the object of that number again: objects that can be shared are counted
-                                              from 0 in the order in which the walk meets them (`SHARED`)
-
-A number in place of `children` stands for so many nodes "value". Keys are plain msgpack values; a tuple is a list.
-
-How it stays cheap: the walk emits a flat list of *atoms* from which the structure can be built. While the atoms (and
-shapes and types of the arrays) are equal to the last commit's, which is one comparison in C, the encoded structure
-and the layout of the last commit are used again, and only values are encoded. Nothing of the program is kept between
-commits. Rejected: keeping the program's arrays to compare identities (it would double the memory of a program that
-makes its arrays anew at each step).
-
-Two arrays that are views of one memory are stored twice. Sharing of whole objects is kept.
+*Haste.* Ints and text are taken for plain; one that msgpack has no word for fails when all is encoded, and the state
+is walked once more with care.
 """
 
 from __future__ import annotations
@@ -44,58 +25,135 @@ from typing import Any, Final
 import numpy as np
 
 from goldthread.errors import CannotStore
-from goldthread.state.leaves import HANDLERS, INT_LEAST, INT_MOST, TINY_BYTES, Refusal, handler_for, keep_other
+from goldthread.state.classes import Classes
+from goldthread.state.depth import LEVELS_MOST, many_levels
+from goldthread.state.kind import Registry
+from goldthread.state.memory import View, find_views
+from goldthread.state.plain import BLOCK_LEAST, PLAIN, plain_tree, plain_values
 
-__all__ = ["SHARED", "Walk", "walk"]
+__all__ = ["Refusal", "Walk", "as_attribute", "in_brackets", "walk"]
 
-SHARED: Final = frozenset(
-    {"list", "dict", "set", "deque", "OrderedDict", "Counter", "defaultdict", "dataclass", "array", "bytearray"}
-    | {"buffer", "tensor", "jax", "pyarray", "generator", "bitgenerator", "randomstate", "random", "stateful", "pickle"}
-)
-"""The kinds of nodes that are counted, so that "same" can point at them."""
-
-_PLAIN: Final = frozenset({float, bool, type(None)})
-_PLAIN_IF_SMALL: Final = {int, bytes}
+_FEWER: Final = frozenset({type(None), bool, float})
+"""What is plain with care, too, without a look at it."""
 
 Atom = Any
-"""A word for a leaf that takes one value or one array, else a tuple: a kind and its details."""
+"""The word of a node: a text, or a tuple of a kind and its details."""
 
 
-def walk(roots: dict[str, object], *, pickle: bool) -> Walk:
-    """Walk over all roots. Raises `CannotStore` naming the place: `state["fn"]: function cannot be stored`."""
-    done = Walk(pickle=pickle)
-    done.atoms.append(("dict", list(roots), None, len(roots)))
-    done.seen[id(roots)] = 0
+class Refusal(Exception):
+    """A part of the state cannot be stored; the path to it grows on the way out."""
+
+    def __init__(self, text: str, hint: str) -> None:
+        super().__init__(text)
+        self.text = text
+        self.hint = hint
+        self.path: list[str] = []
+
+    @property
+    def place(self) -> str:
+        return "".join(reversed(self.path)) or "state"
+
+
+def in_brackets(name: object) -> str:
+    return f'["{name}"]' if isinstance(name, str) else f"[{name!r}]"
+
+
+def as_attribute(name: object) -> str:
+    return "" if name is None else f".{name}"
+
+
+def walk(
+    roots: dict[str, object],
+    registry: Registry,
+    *,
+    classes: Classes | None = None,
+    pickle: bool = False,
+    careful: bool = False,
+    told: set[str] | None = None,
+) -> Walk:
+    """Walk over all roots. Raises `CannotStore` naming the place: `state["fn"]: lambda cannot be stored`.
+
+    What is stored and cannot come back exactly in some respect is in `inexact`, but for what was `told` already.
+    """
+    done = Walk(registry, classes or Classes(), pickle=pickle, careful=careful, told=told)
+    _go(done, roots)
+    for text in list(done.inexact):
+        place = _place_of(text, roots, done)
+        done.inexact[text] = place
+    return done
+
+
+def _go(done: Walk, roots: dict[str, object]) -> None:
     try:
-        done.children(roots, roots.values(), str)
+        with many_levels():
+            done.roots(roots)
+            done.finish()
     except Refusal as refusal:
-        raise CannotStore(f"{''.join(reversed(refusal.path))}: {refusal.text}", hint=refusal.hint) from None
+        raise CannotStore(f"{refusal.place}: {refusal.text}", hint=refusal.hint) from None
     except RecursionError:
         raise CannotStore("state: it is nested too deeply to be stored", hint="flatten it") from None
-    done.finish()
-    return done
+
+
+def _place_of(text: str, roots: dict[str, object], first: Walk) -> str:
+    """Where something inexact was met: found by another walk, since places are made on the way out of a refusal."""
+    again = Walk(first.registry, first.classes, pickle=first.pickle, careful=first.careful, told=None)
+    again.wanted = text
+    try:
+        with many_levels():
+            again.roots(roots)
+    except Refusal as refusal:
+        return refusal.place
+    return "state"
 
 
 class Walk:
     """What one walk found."""
 
-    def __init__(self, *, pickle: bool) -> None:
+    def __init__(
+        self, registry: Registry, classes: Classes, *, pickle: bool, careful: bool, told: set[str] | None
+    ) -> None:
+        self.registry = registry
+        self.classes = classes
         self.pickle = pickle
+        self.careful = careful
         self.atoms: list[Atom] = []
         self.values: list[object] = []
         self.arrays: list[np.ndarray[Any, Any]] = []
-        """Everything that has a place in the payload."""
+        """Everything that has a place in the payload, in the order in which the atoms take them."""
+        self.views: dict[int, View] = {}
+        """Instead of a place of their own, where the atoms that take these arrays have a part of a memory."""
+        self.owners: dict[int, int] = {}
+        """Of arrays that a kind made to look at foreign memory: a number of that memory."""
         self.shapes: list[tuple[int, ...]] = []
         self.dtypes: list[np.dtype[Any]] = []
         self.strides: list[tuple[int, ...]] = []
         """Of the arrays of two or more dimensions: they tell C order from F order."""
+        self.keys: list[object] = []
+        """What tells equal keys apart: 1, True and 1.0."""
+        self.inexact: dict[str, str] = {}
+        """What cannot come back exactly in some respect, and where it was met."""
+        self.buffers = registry.buffers
+        """The kinds whose atoms take a place, beside "array"."""
         self.seen: dict[int, int] = {}
-        self.open: set[int] = set()
-        """Ids of the containers that the walk is inside of: meeting one again is a cycle."""
+        """By id the number of what can be shared; a block has one of its own, under a negative id."""
+        self.stack: list[bool] = []
+        """Of each container that the walk is inside of: whether it must be whole when it is made."""
+        self.open: dict[int, int] = {}
+        """By id: where on the stack a container is."""
+        self.wanted: str | None = None
+        self._told = told
+        self._plain = _FEWER if careful else PLAIN
+        self._blocks: list[tuple[int, set[int], list[Any]]] = []
+        """Number, ids and things of each block."""
         self._kept: list[object] = []
         """Objects made for the walk, alive so that no other object gets their id."""
 
+    def roots(self, roots: dict[str, object]) -> None:
+        self.seen[id(roots)] = 0
+        self.inside(roots, ("dict", list(roots)), roots, list(roots.values()), str)
+
     def finish(self) -> None:
+        find_views(self)
         self.shapes = list(map(attrgetter("shape"), self.arrays))
         self.dtypes = list(map(attrgetter("dtype"), self.arrays))
         self.strides = [array.strides for array, shape in zip(self.arrays, self.shapes, strict=True) if len(shape) > 1]
@@ -103,63 +161,123 @@ class Walk:
     def children(self, names: Iterable[Any], things: Iterable[object], form: Callable[[Any], str]) -> None:
         """Visit each child. `form` writes a name as a piece of a place."""
         atoms, values, arrays, seen = self.atoms, self.values, self.arrays, self.seen
+        plain, stores = self._plain, self.registry.stores
         name: Any = None
         try:
-            for name, thing in zip(names, things, strict=True):  # noqa: B007 - the name is for the refusal
+            for name, thing in zip(names, things, strict=False):  # noqa: B007 - the name is for the refusal
                 kind = type(thing)
-                if kind is np.ndarray:
-                    if thing.dtype.hasobject:  # type: ignore[attr-defined]
-                        keep_other(self, thing)
-                        continue
+                if kind in plain:
+                    atoms.append("value")
+                    values.append(thing)
+                elif kind is np.ndarray and not thing.dtype.hasobject:  # type: ignore[attr-defined]
                     number = len(seen)
                     if seen.setdefault(id(thing), number) == number:
                         atoms.append("array")
                         arrays.append(thing)  # type: ignore[arg-type]
                     else:
                         atoms.append(("same", seen[id(thing)]))
-                elif kind in _PLAIN:
-                    atoms.append("value")
-                    values.append(thing)
                 else:
-                    handler = HANDLERS.get(kind)
-                    if handler is None:
-                        handler = handler_for(kind)
-                    handler(self, thing)
+                    store = stores.get(kind)
+                    if store is None:
+                        store = self.registry.claim(kind)
+                    store(self, thing)
         except Refusal as refusal:
             refusal.path.append(form(name))
             raise
+
+    def child(self, thing: object, form: Callable[[Any], str], name: object = None) -> None:
+        """Visit one child."""
+        self.children([name], [thing], form)
 
     def enter(self, thing: object) -> bool:
         """Whether `thing` is met for the first time; else a reference to it is noted."""
         number = len(self.seen)
         first = self.seen.setdefault(id(thing), number)
         if first == number:
-            return True
-        if id(thing) in self.open:
-            raise Refusal("a container that contains itself cannot be stored", "break the cycle")
+            if not self._blocks or (place := self._place_in_block(thing)) is None:
+                return True
+            del self.seen[id(thing)]
+            self.atoms.append(("same", *place))
+            return False
+        at = self.open.get(id(thing))
+        if at is not None and any(self.stack[at:]):
+            raise Refusal(
+                "it contains itself by way of something that can only be made when its contents are whole",
+                "break the cycle: keep the back reference out of the state and set it after restore",
+            )
         self.atoms.append(("same", first))
         return False
 
+    def _place_in_block(self, thing: object) -> tuple[int, int] | None:
+        for number, ids, items in self._blocks:
+            if id(thing) in ids:
+                return number, next(index for index, item in enumerate(items) if item is thing)
+        return None
+
     def inside(
         self, thing: object, atom: tuple[Any, ...], names: Iterable[Any], things: Collection[object],
-        form: Callable[[Any], str],
+        form: Callable[[Any], str], *, whole: bool = False,
     ) -> None:  # fmt: skip
-        """Note a container and visit its children; the count of them is put at the end of the atom."""
-        if not things:
-            self.atoms.append((*atom, 0))
-            return
-        kinds = set(map(type, things)) - _PLAIN
-        if not kinds or (kinds <= _PLAIN_IF_SMALL and all(map(_is_small, things))):
-            self.atoms.append((*atom, -len(things)))
-            self.values.extend(things)
-            return
-        self.atoms.append((*atom, len(things)))
-        self.open.add(id(thing))
+        """Note a container and visit its children; the word ends with their count. Where they are noted at once it ends
+        with "values" or "tree" (one value has them all, and what is in them), or with a word: one value has a dict of
+        attributes for each of them.
+
+        `whole` says that the container can only be made when its contents are.
+        """
+        value = plain_values(things, careful=self.careful)
+        if value is not None:
+            self.atoms.append((*atom, "values"))
+            self.values.append(value)
+        elif len(things) >= BLOCK_LEAST and self._block(atom, things):
+            pass
+        else:
+            self.atoms.append((*atom, len(things)))
+            self.visit(thing, names, things, form, whole=whole)
+
+    def visit(
+        self, thing: object, names: Iterable[Any], things: Iterable[object], form: Callable[[Any], str],
+        *, whole: bool = False,
+    ) -> None:  # fmt: skip
+        """Visit the children of a container whose word is noted."""
+        if len(self.stack) >= LEVELS_MOST:
+            raise Refusal(f"it is nested too deeply: more than {LEVELS_MOST} levels", "flatten it")
+        self.open[id(thing)] = len(self.stack)
+        self.stack.append(whole)
         self.children(names, things, form)
-        self.open.discard(id(thing))
+        self.stack.pop()
+        del self.open[id(thing)]
+
+    def _block(self, atom: tuple[Any, ...], things: Collection[object]) -> bool:
+        items = list(things)
+        kinds = set(map(type, items))
+        word: Any = "tree"
+        contents: list[Any] = items
+        if len(kinds) == 1 and (found := self.registry.block(self, kinds.pop(), items)) is not None:
+            word, contents = found
+        tree = plain_tree(contents, careful=self.careful)
+        if tree is None:
+            return False
+        boxes, ids = tree
+        if contents is not items:  # What is there of an object is the object, not the dict of its attributes.
+            boxes[: len(items)] = items
+            ids = set(map(id, boxes))
+        if len(ids) != len(boxes) or not ids.isdisjoint(self.seen):
+            return False
+        number = len(self.seen)
+        self.seen[-1 - number] = number
+        self._blocks.append((number, ids, boxes))
+        self.atoms.append((*atom, word))
+        self.values.append(contents)
+        return True
+
+    def note(self, atom: Atom, value: object) -> None:
+        """A leaf that is one value."""
+        self.atoms.append(atom)
+        self.values.append(value)
 
     def buffer(self, kind: str, source: np.ndarray[Any, Any], *details: object) -> None:
-        self.atoms.append((kind, "bytes", *details))
+        """A leaf that is bytes with a place."""
+        self.atoms.append((kind, *details))
         self.arrays.append(source)
 
     def made(self, thing: Any) -> Any:
@@ -167,8 +285,9 @@ class Walk:
         self._kept.append(thing)
         return thing
 
-
-def _is_small(thing: Any) -> bool:
-    """Whether something plain, an int or bytes is a value as it is."""
-    kind = type(thing)
-    return INT_LEAST <= thing <= INT_MOST if kind is int else kind is not bytes or len(thing) < TINY_BYTES
+    def tell(self, text: str) -> None:
+        """Say once that what stands here cannot come back exactly in some respect."""
+        if text == self.wanted:
+            raise Refusal(text, "")
+        if self._told is None or text not in self._told:
+            self.inexact.setdefault(text, "")

@@ -1,0 +1,1 @@
+"""One file for each family of kinds: all that is known of them."""

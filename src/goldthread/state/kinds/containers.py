@@ -1,0 +1,282 @@
+"""Containers of Python: lists, tuples, dicts, sets, deques, named tuples."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from goldthread.errors import DoesNotFit
+from goldthread.state.classes import class_path
+from goldthread.state.fit import HINT
+from goldthread.state.kind import Family, Form, Kind, Store
+from goldthread.state.kinds.names import find, refuse_unless_found
+from goldthread.state.kinds.sets import KINDS as SETS
+from goldthread.state.kinds.sets import STORES as SET_STORES
+from goldthread.state.nodes import Node, Place
+from goldthread.state.plain import INT_LEAST, INT_MOST, TINY_BYTES, can_encode
+from goldthread.state.walk import Refusal, Walk, as_attribute, in_brackets
+
+__all__ = ["DICTS", "FAMILY", "fit_dict", "store_deque", "store_dict", "store_list", "store_tuple"]
+
+_FACTORIES: Final = {
+    f"{factory.__module__}.{factory.__qualname__}": factory
+    for factory in (bool, bytes, complex, dict, float, int, list, set, str, tuple)
+}
+"""Factories of version 0.1, by the name that they had there."""
+_EMPTY: Final = ()
+
+
+def store_list(walk: Walk, thing: list[object]) -> None:
+    if walk.enter(thing):
+        items = list.copy(thing)
+        walk.inside(thing, ("list",), range(len(items)), items, in_brackets)
+
+
+def store_tuple(walk: Walk, thing: tuple[object, ...]) -> None:
+    if not thing:  # There is only one, and it is shared by all.
+        walk.seen[-1 - len(walk.seen)] = len(walk.seen)
+        walk.note(("tuple", "values"), [])
+    elif walk.enter(thing):
+        walk.inside(thing, ("tuple",), range(len(thing)), thing, in_brackets)
+
+
+def store_dict(walk: Walk, thing: dict[Any, object]) -> None:
+    """A dict of exactly one of the known types."""
+    if walk.enter(thing):
+        kind = type(thing)
+        contents: Any = dict.copy(thing) if kind is not OrderedDict else dict(OrderedDict.items(thing))  # type: ignore[arg-type]
+        if kind is defaultdict:
+            _defaultdict(walk, thing, contents)
+        else:
+            note_dict(walk, thing, (kind.__name__,), contents)
+
+
+def note_dict(walk: Walk, thing: object, atom: tuple[Any, ...], contents: dict[Any, Any]) -> None:
+    keys = list(contents)
+    kinds = set(map(type, keys))
+    if walk.careful and not can_encode(keys):
+        kinds.add(object)
+    if kinds <= _TEXT:
+        walk.inside(thing, (*atom, keys), keys, contents.values(), in_brackets)
+    elif kinds <= _PLAIN_KEYS and all(map(_is_plain_key, keys)):
+        walk.keys.append(list(map(type, keys)) if float not in kinds and tuple not in kinds else repr(keys))
+        walk.inside(thing, (*atom, keys), keys, contents.values(), in_brackets)
+    else:
+        walk.atoms.append((*atom, None, 2 * len(keys)))
+        _refuse_open_keys(walk, keys)
+        walk.visit(thing, [*keys, *keys], [*keys, *contents.values()], in_brackets)
+
+
+_TEXT: Final = frozenset({str})
+_PLAIN_KEYS: Final = frozenset({str, int, bool, float, bytes, type(None), tuple})
+
+
+def _is_plain_key(key: Any) -> bool:
+    kind = type(key)
+    if kind is int:
+        return bool(INT_LEAST <= key <= INT_MOST)
+    if kind is tuple:
+        return all(type(part) in _PLAIN_KEYS and _is_plain_key(part) for part in key)
+    return kind is not bytes or len(key) < TINY_BYTES
+
+
+def _refuse_open_keys(walk: Walk, keys: list[Any]) -> None:
+    """What is hashed must be whole when it is."""
+    if any(id(key) in walk.open for key in keys):
+        raise Refusal("it contains itself as a key", "a key must be whole before it can be found again")
+
+
+def _defaultdict(walk: Walk, thing: Any, contents: dict[Any, Any]) -> None:
+    factory = thing.default_factory
+    walk.atoms.append(("factory_dict", 2))
+    walk.visit(thing, [".default_factory", None], [factory, walk.made(contents)], _piece)
+
+
+def _piece(name: object) -> str:
+    return "" if name is None else str(name)
+
+
+def store_deque(walk: Walk, thing: deque[object]) -> None:
+    if walk.enter(thing):
+        items = list(deque.__iter__(thing))
+        walk.inside(thing, ("deque", thing.maxlen), range(len(items)), items, in_brackets)
+
+
+def _namedtuple(walk: Walk, thing: Any) -> None:
+    refuse_unless_found(walk, type(thing))
+    if walk.enter(thing):
+        names = list(type(thing)._fields)
+        items = tuple.__getitem__(thing, slice(None))
+        walk.inside(thing, ("namedtuple", class_path(type(thing)), names), names, items, as_attribute)
+
+
+def _claim(cls: type) -> Store | None:
+    is_plain = issubclass(cls, tuple) and hasattr(cls, "_fields") and hasattr(cls, "_make")
+    return _namedtuple if is_plain and cls.__dictoffset__ == 0 else None
+
+
+# Anew.
+
+
+def _make_list(rebuilder: Any, node: Node, place: object) -> Any:
+    made: list[Any] = rebuilder.note(node, [])
+    made.extend(rebuilder.children(node, place))
+    return made
+
+
+def _make_dict(rebuilder: Any, node: Node, place: object) -> Any:
+    made = rebuilder.note(node, empty_dict(node))
+    children = rebuilder.children(node, place)
+    keys = node.keys
+    if keys is None:
+        half = len(children) // 2
+        keys, children = children[:half], children[half:]
+    if node.kind.name == "dict":
+        made.update(zip(keys, children, strict=True))
+    else:
+        for key, value in zip(keys, children, strict=True):
+            made[key] = value
+    return made
+
+
+def empty_dict(node: Node) -> Any:
+    if node.kind.name == "defaultdict":
+        name = node.details[0]
+        return defaultdict(None if name is None else _FACTORIES[name])
+    return {"dict": dict, "OrderedDict": OrderedDict, "Counter": Counter}[node.kind.name]()
+
+
+def _make_factory_dict(rebuilder: Any, node: Node, place: object) -> Any:
+    factory, contents = node.expand()
+    made: Any = rebuilder.note(node, defaultdict(None))
+    made.default_factory = rebuilder.make(factory, Place(place, node, 0))
+    made.update(rebuilder.make(contents, place))
+    return made
+
+
+def _make_deque(rebuilder: Any, node: Node, place: object) -> Any:
+    made = rebuilder.note(node, deque(maxlen=node.details[0]))
+    made.extend(rebuilder.children(node, place))
+    return made
+
+
+def _make_tuple(rebuilder: Any, node: Node, place: object) -> Any:
+    return tuple(rebuilder.children(node, place))
+
+
+def _make_named(rebuilder: Any, node: Node, place: object) -> Any:
+    kind = find(rebuilder, node.details[0], place, tuple)
+    if not hasattr(kind, "_fields"):
+        raise DoesNotFit(f"{place}: {kind.__qualname__} is no named tuple now")
+    return build_named(kind, node.keys, rebuilder.children(node, place))
+
+
+def build_named(kind: Any, names: list[str], values: list[Any]) -> Any:
+    """A named tuple of these fields. A field that the commit does not know has its default."""
+    given = {**kind._field_defaults, **dict(zip(names, values, strict=True))}
+    return tuple.__new__(kind, [given.get(name) for name in kind._fields])
+
+
+# Poured.
+
+
+def fit_dict(fitter: Any, node: Node, current: dict[Any, Any], place: object) -> Any:
+    fitter.begin(node, current)
+    keys = fitter.rebuilder.keys(node, place)
+    contents = fitter.fields(node, keys, dict(current), place, takes_all=True)
+
+    def finish() -> None:
+        dict.clear(current) if type(current) is not OrderedDict else current.clear()
+        for key, value in contents.items():
+            current[key] = value
+
+    fitter.noted.append(finish)
+    return current
+
+
+def _fit_factory_dict(fitter: Any, node: Node, current: Any, place: object) -> Any:
+    factory, contents = node.expand()
+    fitter.begin(node, current)
+    fit_dict(fitter, contents, current, place)
+    if type(current) is not defaultdict:
+        return current
+    made = fitter.make(factory, place)
+    fitter.noted.append(lambda: setattr(current, "default_factory", made))
+    return current
+
+
+def _fit_list(fitter: Any, node: Node, current: list[Any], place: object) -> Any:
+    fitter.begin(node, current)
+    items = fitter.items(node, current, place)
+    fitter.noted.append(lambda: current.__setitem__(slice(None), items))
+    return current
+
+
+def _fit_tuple(fitter: Any, node: Node, current: tuple[Any, ...], place: object) -> Any:
+    return tuple(fitter.items(node, current, place))
+
+
+def _fit_deque(fitter: Any, node: Node, current: deque[Any], place: object) -> Any:
+    if current.maxlen != node.details[0]:
+        return fitter.make(node, place)
+    fitter.begin(node, current)
+    items = fitter.items(node, current, place)
+
+    def finish() -> None:
+        current.clear()
+        current.extend(items)
+
+    fitter.noted.append(finish)
+    return current
+
+
+def _fit_named(fitter: Any, node: Node, current: Any, place: object) -> Any:
+    """Its class is the program's, if the name is the same."""
+    kind, stored = type(current), node.details[0].partition(":")[2]
+    if stored != kind.__qualname__:
+        raise DoesNotFit(f"{place}: the commit has a {stored}, the program a {kind.__qualname__}", hint=HINT)
+    contents = fitter.fields(node, node.keys, current._asdict(), place, takes_all=False)
+    return build_named(kind, list(contents), list(contents.values()))
+
+
+DICTS: Final = ("dict", "OrderedDict", "Counter", "defaultdict")
+
+
+def _exactly(kind: type) -> Callable[[Any], bool]:
+    return lambda thing: type(thing) is kind
+
+
+FAMILY: Final = Family(
+    kinds=(
+        Kind("list", Form.CONTAINER, _make_list, suits=_exactly(list), fit=_fit_list),
+        Kind("tuple", Form.CONTAINER, _make_tuple, suits=_exactly(tuple), fit=_fit_tuple),
+        Kind(
+            "dict", Form.KEYED, _make_dict, suits=_exactly(dict), fit=fit_dict, group="dict",
+        ),
+        Kind("OrderedDict", Form.KEYED, _make_dict, suits=_exactly(OrderedDict), fit=fit_dict, group="dict"),
+        Kind("Counter", Form.KEYED, _make_dict, suits=_exactly(Counter), fit=fit_dict, group="dict"),
+        Kind("defaultdict", Form.KEYED, _make_dict, fit=fit_dict, group="dict"),
+        Kind(
+            "factory_dict", Form.CONTAINER, _make_factory_dict, suits=_exactly(defaultdict), fit=_fit_factory_dict,
+            group="dict",
+        ),
+        Kind("deque", Form.CONTAINER, _make_deque, suits=_exactly(deque), fit=_fit_deque),
+        Kind(
+            "namedtuple", Form.KEYED, _make_named, suits=lambda thing: _claim(type(thing)) is not None, fit=_fit_named,
+            attributes=True,
+        ),
+        *SETS,
+    ),
+    stores={
+        list: store_list,
+        tuple: store_tuple,
+        dict: store_dict,
+        OrderedDict: store_dict,
+        Counter: store_dict,
+        defaultdict: store_dict,
+        deque: store_deque,
+        **SET_STORES,
+    },
+    claim=_claim,
+)  # fmt: skip
