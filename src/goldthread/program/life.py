@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import threading
 import warnings
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from numbers import Integral
 from operator import index
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
 from goldthread.errors import KeeperError, KeeperUnreachable, PartnerUnreachable, UsageError
 from goldthread.local import Home
@@ -29,7 +28,7 @@ from goldthread.program.voucher import Voucher
 from goldthread.program.writer import Writer
 from goldthread.report import Ending
 from goldthread.slots.slot import Slot
-from goldthread.state.restore import pour
+from goldthread.state.restore import pour, say_differences
 from goldthread.wire.messages import (
     DepositRequest,
     HoldRequest,
@@ -38,6 +37,10 @@ from goldthread.wire.messages import (
     RestoredNote,
     SlotRequest,
 )
+from goldthread.wire.rehearsal import SCRIPT
+
+if TYPE_CHECKING:
+    from goldthread.program.rehearsal import Rehearsal
 
 __all__ = ["Life", "RestoreWarning", "Safe", "UnsealedWarning"]
 
@@ -120,17 +123,16 @@ class Life:
         self._step: Step | None = joined.commit.step if joined.commit else None
         self._open = True
         self._last_safe: Safe | None = None
+        self._rehearsal = self._rehearse() if SCRIPT in os.environ else None
         self._farewell = Farewell(lambda raised: self._link.tell(raised), self._on_exit, Path(joined.stacks))
-        self._end_at = _step_from_environment("GOLDTHREAD_END_AT_STEP")
-        self._kill_at = _step_from_environment("GOLDTHREAD_KILL_AT_STEP") if joined.epoch == 1 else None
 
     @overload
-    def restore(self, *, map: bool = False) -> Any: ...
+    def restore(self, *, map: bool = False, strict: bool = False) -> Any: ...
 
     @overload
-    def restore(self, initial: S, *, map: bool = False) -> S: ...
+    def restore(self, initial: S, *, map: bool = False, strict: bool = False) -> S: ...
 
-    def restore(self, initial: Any = None, *, map: bool = False) -> Any:
+    def restore(self, initial: Any = None, *, map: bool = False, strict: bool = False) -> Any:
         """Pour the newest whole commit into `initial` and return it; in a first life `initial` comes back untouched.
 
         Arrays and tensors of the same shape and dtype are filled in place, objects with `load_state_dict` are
@@ -138,23 +140,35 @@ class Life:
         commit does not know keeps its initial value and is named in a warning, as is what has no place any more, such
         as a field that a class lost. Where `initial` has None or an empty array, an array of any shape may come: so
         begin one that grows. Without `initial` the state is built anew. With `map` new arrays are mapped, not copied:
-        quick to have, read and copied page by page when first used.
+        quick to have, read and copied page by page when first used. With `strict` a warning is an error, and nothing is
+        changed.
 
-        Raises `DoesNotFit` where shapes, dtypes or classes differ (`initial` is then unchanged, but where an object's
-        own `load_state_dict` refuses: that comes last, and the error says so), `CommitDamaged` where
-        bytes changed since the keeper checked them (`initial` is then undefined: end the program).
+        Raises `DoesNotFit` where shapes, dtypes or classes differ, or nothing of the commit fits (`initial` is then
+        unchanged, but where an object's own `load_state_dict` refuses: that comes last, and the error says so),
+        `CommitDamaged` where bytes changed since the keeper checked them (`initial` is then undefined: end the
+        program).
         """
         self._refuse_if_foreign()
         state = initial
         if self._image is not None:
             slot = Slot(self._image, writable=False, private=map)
-            poured = pour(slot.image, initial, map=map, pickle=self._pickle, generators=self._generators)
+            poured = pour(
+                slot.image,
+                initial,
+                map=map,
+                pickle=self._pickle,
+                generators=self._generators,
+                strict=strict,
+                classes=self._writer.classes,
+            )
             slot.close()
             os.close(self._image)
             self._image = None
             state = poured.state
             _warn_of_differences(poured.unknown, poured.dropped)
         self._restored = True
+        if self._rehearsal is not None:
+            self._rehearsal.begin()
         self._heart.start()
         self._link.tell(RestoredNote(map))
         return state
@@ -208,9 +222,16 @@ class Life:
                         self._wait_until(wait, commit, timeout)
             finally:
                 self._committer = None
-        if self._kill_at is not None or self._end_at is not None:
-            self._obey_environment(reached)
+        if self._rehearsal is not None:
+            self._rehearsal.committed(state, reached)
         return commit
+
+    def note(self, *consumed: object) -> None:
+        """Say what the next commit consumes: a batch, a draw, a request. For `goldthread check`, which compares it
+        between runs and so tells data that came otherwise from a state that lacks something; else it costs nothing.
+        """
+        if self._rehearsal is not None:
+            self._rehearsal.note(consumed)
 
     def beat(self) -> None:
         """A sign of progress, for long stretches without a commit. Costs about a microsecond.
@@ -330,18 +351,24 @@ class Life:
             stacklevel=3,
         )
 
-    def _obey_environment(self, step: Step) -> None:
-        """End or die at a given step: how `goldthread check` stops a program where it wants to compare."""
-        if self._kill_at is not None and step >= self._kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-        if self._end_at is not None and step >= self._end_at:
-            raise SystemExit(0)
+    def _rehearse(self) -> Rehearsal:
+        from goldthread.program.rehearsal import Rehearsal
+
+        return Rehearsal(
+            self.epoch,
+            pickle=self._pickle,
+            generators=self._generators,
+            slots=lambda: self._writer.slots,
+            leave=lambda: self._leave(peaceful=True),
+        )
 
     # The end
 
     def _leave(self, *, peaceful: bool) -> None:
         if not self._open or os.getpid() != self._process:
             return
+        if self._rehearsal is not None:
+            self._rehearsal.tell_end()
         self._last_safe = self.safe
         self._open = False
         self._farewell.close()
@@ -359,17 +386,6 @@ class Life:
         self._leave(peaceful=not self._farewell.raised)
 
 
-def _step_from_environment(variable: str) -> Step | None:
-    text = os.environ.get(variable)
-    return Step(int(text)) if text else None
-
-
 def _warn_of_differences(unknown: tuple[str, ...], dropped: tuple[str, ...]) -> None:
-    if unknown:
-        warnings.warn(f"the commit does not know {', '.join(unknown)}: kept as given", RestoreWarning, stacklevel=3)
-    if dropped:
-        warnings.warn(
-            f"the commit has {', '.join(dropped)}, for which the program has no place: left out",
-            RestoreWarning,
-            stacklevel=3,
-        )
+    if unknown or dropped:
+        warnings.warn(say_differences(unknown, dropped), RestoreWarning, stacklevel=3)

@@ -133,7 +133,7 @@ def _leaf(left: Rebuilder, mine: Node, right: Rebuilder, its: Node) -> _Found:
         return _arrays(left.view(mine), right.view(its))
     if mine.kind.name == "same":
         return _Found() if mine.number == its.number else _Found("another object again")
-    if mine.value is None and len(mine.details) > 1 and mine.kind.name != "value":
+    if mine.kind.form is Form.BUFFER:
         if mine.details[:-2] != its.details[:-2]:
             return _Found(f"{mine.details[:-2]} and {its.details[:-2]}")
         one, other = _elements(left, mine), _elements(right, its)
@@ -206,6 +206,9 @@ def _plain(node: Node) -> Any:
 
 def _elements(rebuilder: Rebuilder, node: Node) -> np.ndarray[Any, Any] | None:
     """The numbers of a tensor or a JAX array; None where NumPy has no such type."""
+    if node.kind.array is not None:
+        found: np.ndarray[Any, Any] | None = node.kind.array(rebuilder, node)
+        return found
     if node.kind.name not in ("tensor", "jax"):
         return None
     try:
@@ -242,7 +245,7 @@ def _arrays(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> _Found:
 
 def _rows(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """The bytes of each element as a row, in the order in which they lie."""
-    flat = array.reshape(-1, order="A")
+    flat = np.ascontiguousarray(array.reshape(-1, order="A"))
     return flat.view(np.uint8).reshape(array.size, array.dtype.itemsize)
 
 

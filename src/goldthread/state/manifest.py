@@ -32,6 +32,7 @@ its bytes reach below and above its first element. Those of such places that ove
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
 from typing import Any, Final
@@ -91,13 +92,16 @@ class Structure:
         """Manifest and arrays of a state that is certain to have this structure; None where only a walk can tell."""
         if self._outline is None:
             return None
-        found = self._outline.find(roots)
-        if found is None:
-            return None
+        collects = gc.isenabled()
+        gc.disable()  # It would look at each of the many small things that are made here for a moment.
         try:
-            return self.manifest(found[0]), found[1]
+            found = self._outline.find(roots)
+            return None if found is None else (self.manifest(found[0]), found[1])
         except (OverflowError, UnicodeEncodeError):  # A value that is written otherwise.
             return None
+        finally:
+            if collects:
+                gc.enable()
 
 
 def _signature(walk: Walk) -> tuple[object, ...]:

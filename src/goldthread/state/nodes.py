@@ -22,7 +22,7 @@ __all__ = ["SAME", "Block", "Node", "Parsed", "Place", "parse", "piece_of_place"
 class Node:
     """One node of the structure."""
 
-    __slots__ = ("children", "details", "keys", "kind", "number", "strides", "value")
+    __slots__ = ("children", "details", "is_plain", "keys", "kind", "number", "strides", "value")
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
@@ -33,6 +33,8 @@ class Node:
         self.keys: Any = ()
         """Of a dict, its keys; of what has attributes, their names; else the indexes of the children. Where a dict has
         keys that are no plain values it has None, and its keys are the first half of the children."""
+        self.is_plain = False
+        """Whether all children are plain values."""
         self.value: Any = None
         self.number: Any = -1
         """Among the nodes that can be shared; what "same" points at."""
@@ -209,7 +211,7 @@ class _Parser:
         marker = node.details.pop()
         keys = node.details.pop() if node.kind.form is Form.KEYED else ()
         if marker == "values":
-            node.children = next(self._values)
+            node.children, node.is_plain = next(self._values), True
             if not isinstance(node.children, list):
                 raise TypeError("values are a list")
         elif isinstance(marker, list):

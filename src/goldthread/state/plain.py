@@ -19,8 +19,11 @@ __all__ = [
     "INT_MOST",
     "PLAIN",
     "TINY_BYTES",
+    "Ids",
     "boxes_in",
     "can_encode",
+    "has_id",
+    "ids_of",
     "plain_tree",
     "plain_values",
 ]
@@ -47,6 +50,8 @@ _MANY: Final = 4096
 _FLOAT_TAG: Final = 0xCB
 _FLOAT_BYTES: Final = 9
 _LIST_HEAD_BYTES: Final = 5
+
+Ids = np.ndarray[Any, np.dtype[np.uint64]]
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 
@@ -94,44 +99,54 @@ def _floats(things: Collection[object]) -> msgspec.Raw | None:
     return msgspec.Raw(encoded) if (tags == _FLOAT_TAG).all() else None
 
 
-def plain_tree(things: list[Any], *, careful: bool) -> tuple[list[Any], set[int]] | None:
-    """The lists and dicts among things and in them, level by level, and their ids.
+def plain_tree(things: list[Any], *, careful: bool) -> tuple[list[Any], Ids] | None:
+    """The lists and dicts among things and in them, level by level, and their ids, sorted.
 
     None where anything in them is no list, no dict with text as keys and no plain value, where one stands in two
     places, or where they are nested deeply.
     """
     boxes_of_all: list[Any] = []
-    ids_of_all: set[int] = set()
     level: list[Any] = things
+    kinds = set(map(type, level))
     for _ in range(_LEVELS_MOST):
-        kinds = set(map(type, level))
         if not kinds <= _TREE:
             return None
         if kinds <= PLAIN:
-            return None if careful and not can_encode(things) else (boxes_of_all, ids_of_all)
+            ids = ids_of(boxes_of_all)
+            return None if ids is None or (careful and not can_encode(things)) else (boxes_of_all, ids)
         boxes = level if kinds <= _BOXES else [thing for thing in level if type(thing) in _BOXES]
-        ids = set(map(id, boxes))
-        if len(ids) != len(boxes) or not ids.isdisjoint(ids_of_all):
+        if ids_of(boxes) is None:  # What contains itself twice would grow without end.
             return None
-        ids_of_all |= ids
         boxes_of_all += boxes
-        contents = _contents(boxes, kinds)
-        if contents is None:
+        dicts = boxes if list not in kinds else [box for box in boxes if type(box) is dict]
+        if not set(map(type, chain.from_iterable(dicts))) <= _TEXT:
             return None
-        level = contents
+        kinds = set(map(type, _contents(boxes, kinds)))
+        if not kinds <= PLAIN:
+            level = list(_contents(boxes, set(map(type, boxes))))
     return None
 
 
-def _contents(boxes: list[Any], kinds: set[type]) -> list[Any] | None:
-    """What is in lists and dicts; None where a dict has a key that is no text."""
+def _contents(boxes: list[Any], kinds: set[type]) -> Iterable[Any]:
+    """What is in lists and dicts."""
     if dict not in kinds:
-        return list(chain.from_iterable(boxes))
-    dicts = boxes if list not in kinds else [box for box in boxes if type(box) is dict]
-    if not set(map(type, chain.from_iterable(dicts))) <= _TEXT:
-        return None
+        return chain.from_iterable(boxes)
     if list not in kinds:
-        return list(chain.from_iterable(map(dict.values, boxes)))
-    return list(chain.from_iterable([box.values() if type(box) is dict else box for box in boxes]))
+        return chain.from_iterable(map(dict.values, boxes))
+    return chain.from_iterable([box.values() if type(box) is dict else box for box in boxes])
+
+
+def ids_of(things: list[Any]) -> Ids | None:
+    """The ids of things, sorted; None where one is there twice."""
+    ids = np.fromiter(map(id, things), np.uint64, len(things))
+    ids.sort()
+    return None if (ids[1:] == ids[:-1]).any() else ids
+
+
+def has_id(ids: Ids, thing: object) -> bool:
+    """Whether a thing is one of those."""
+    at = int(ids.searchsorted(np.uint64(id(thing))))
+    return at < len(ids) and int(ids[at]) == id(thing)
 
 
 def boxes_in(things: list[Any]) -> list[Any]:

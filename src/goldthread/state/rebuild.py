@@ -104,6 +104,8 @@ class Rebuilder:
     def children(self, node: Node, place: object) -> list[Any]:
         """The objects of all children."""
         children = node.children
+        if node.is_plain:
+            return list(children)
         if type(children) is Block:
             return self._block(children, node, place)
         return [
@@ -120,7 +122,7 @@ class Rebuilder:
 
     def _block(self, block: Block, node: Node, place: object) -> list[Any]:
         if block.kind is None:
-            return block.items
+            return list(block.items)
         if block.kind.make_many is None or block.number in self.targets:
             return [self.make(one, Place(place, node, key)) for key, one in zip(node.keys, block.nodes, strict=True)]
         made: list[Any] = block.kind.make_many(self, block, place)

@@ -29,7 +29,7 @@ from goldthread.state.classes import Classes
 from goldthread.state.depth import LEVELS_MOST, many_levels
 from goldthread.state.kind import Registry
 from goldthread.state.memory import View, find_views
-from goldthread.state.plain import BLOCK_LEAST, PLAIN, plain_tree, plain_values
+from goldthread.state.plain import BLOCK_LEAST, PLAIN, Ids, has_id, ids_of, plain_tree, plain_values
 
 __all__ = ["Refusal", "Walk", "as_attribute", "in_brackets", "walk"]
 
@@ -141,14 +141,17 @@ class Walk:
         self.open: dict[int, int] = {}
         """By id: where on the stack a container is."""
         self.wanted: str | None = None
+        self.has_generators = False
+        """Whether the states of the global generators are stored beside the state."""
         self._told = told
         self._plain = _FEWER if careful else PLAIN
-        self._blocks: list[tuple[int, set[int], list[Any]]] = []
+        self._blocks: list[tuple[int, Ids, list[Any]]] = []
         """Number, ids and things of each block."""
         self._kept: list[object] = []
         """Objects made for the walk, alive so that no other object gets their id."""
 
     def roots(self, roots: dict[str, object]) -> None:
+        self.has_generators = "generators" in roots
         self.seen[id(roots)] = 0
         self.inside(roots, ("dict", list(roots)), roots, list(roots.values()), str)
 
@@ -210,7 +213,7 @@ class Walk:
 
     def _place_in_block(self, thing: object) -> tuple[int, int] | None:
         for number, ids, items in self._blocks:
-            if id(thing) in ids:
+            if has_id(ids, thing):
                 return number, next(index for index, item in enumerate(items) if item is thing)
         return None
 
@@ -231,8 +234,9 @@ class Walk:
         elif len(things) >= BLOCK_LEAST and self._block(atom, things):
             pass
         else:
-            self.atoms.append((*atom, len(things)))
-            self.visit(thing, names, things, form, whole=whole)
+            there = list(things)  # Another thread may change it meanwhile.
+            self.atoms.append((*atom, len(there)))
+            self.visit(thing, names, there, form, whole=whole)
 
     def visit(
         self, thing: object, names: Iterable[Any], things: Iterable[object], form: Callable[[Any], str],
@@ -260,8 +264,11 @@ class Walk:
         boxes, ids = tree
         if contents is not items:  # What is there of an object is the object, not the dict of its attributes.
             boxes[: len(items)] = items
-            ids = set(map(id, boxes))
-        if len(ids) != len(boxes) or not ids.isdisjoint(self.seen):
+            found_ids = ids_of(boxes)
+            if found_ids is None:
+                return False
+            ids = found_ids
+        if self._has_seen(ids):
             return False
         number = len(self.seen)
         self.seen[-1 - number] = number
@@ -269,6 +276,14 @@ class Walk:
         self.atoms.append((*atom, word))
         self.values.append(contents)
         return True
+
+    def _has_seen(self, ids: Ids) -> bool:
+        """Whether one of these was met before."""
+        if len(self.seen) > len(ids):
+            return not self.seen.keys().isdisjoint(ids.tolist())
+        seen = np.fromiter((one for one in self.seen if one >= 0), np.uint64)
+        at = np.minimum(ids.searchsorted(seen), len(ids) - 1)
+        return bool(len(ids)) and bool((ids[at] == seen).any())
 
     def note(self, atom: Atom, value: object) -> None:
         """A leaf that is one value."""
