@@ -35,7 +35,7 @@ $(FUZZ_READY): $(READY)
 $(TORCH_READY): pyproject.toml
 	@echo "Setting up $(TORCH) with torch and JAX (once, some minutes)" >&2
 	@$(PYTHON) -m venv $(TORCH)
-	@$(TORCH)/bin/python $(PIP) -e '.[dev]' torch==2.13.0 jax
+	@$(TORCH)/bin/python $(PIP) -e '.[dev,models]' torch==2.13.0 torchdata==0.11.0 jax flax optax
 	@touch $@
 
 $(PEERS_READY): pyproject.toml benchmarks/requirements-peers.txt

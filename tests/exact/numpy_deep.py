@@ -100,7 +100,9 @@ def _compare_masked(pairs: Any, mine: Any, its: Any) -> None:
 
 def compare_scalar(pairs: Any, mine: Any, its: Any) -> None:
     compare_dtype(pairs, mine.dtype, its.dtype)
-    if mine.dtype.char in "gG":
+    if mine.dtype.hasobject:
+        _push_items(pairs, mine, its)
+    elif mine.dtype.char in "gG":
         _same_bytes(pairs, np.asarray(mine), np.asarray(its))
     else:
         pairs.same("value", mine.tobytes(), its.tobytes())

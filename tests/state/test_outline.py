@@ -19,8 +19,9 @@ SHARED = np.arange(3)
 
 
 def structure_of(state: object) -> Structure:
-    structure = Structure(walk({"state": state}, REGISTRY))
-    structure.remember({"state": state})
+    walked = walk({"state": state}, REGISTRY)
+    structure = Structure(walked)
+    structure.remember({"state": state}, walked)
     return structure
 
 

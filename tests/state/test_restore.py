@@ -6,7 +6,6 @@ import array
 import random
 import sys
 from collections import Counter, OrderedDict, deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -308,92 +307,3 @@ def test_global_generators_travel_with_the_commit(put_back: bool) -> None:
         from goldthread.state.generators import put_back_generators
 
         put_back_generators(before)
-
-
-@pytest.fixture(params=["cpu", "cuda"])
-def torch(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """torch, with this device for whatever is made."""
-    module = pytest.importorskip("torch", reason="install torch, or run make test-torch")
-    if request.param == "cuda" and not module.cuda.is_available():
-        pytest.skip("torch sees no CUDA device here")
-    with module.device(request.param):
-        yield module
-
-
-@pytest.mark.torch
-def test_torch_tensors_come_back_exactly_and_in_place(torch: Any) -> None:
-    """Types, gradients' flags, parameters, devices; modules and optimizers are loaded."""
-    tensors = [
-        torch.arange(6, dtype=torch.bfloat16).reshape(2, 3),
-        torch.ones(3, requires_grad=True),
-        torch.nn.Parameter(torch.ones(2), requires_grad=False),
-        torch.tensor(2.5),
-        torch.zeros(0, 3),
-        torch.arange(6.0).reshape(2, 3).T,
-        torch.tensor([1 + 2j]).conj(),
-        torch.tensor([True, False]),
-    ]
-    back = poured(tensors, None).state
-    for mine, its in zip(tensors, back, strict=True):
-        assert (mine.dtype, mine.shape, mine.device, mine.requires_grad, type(mine)) == (
-            its.dtype, its.shape, its.device, its.requires_grad, type(its),
-        )  # fmt: skip
-        assert torch.equal(mine, its)
-    given = torch.zeros(2, 3, dtype=torch.bfloat16)
-    assert poured(tensors[:1], [given]).state[0] is given
-    assert torch.equal(tensors[0], given)
-    with pytest.raises(DoesNotFit, match=r"state\[0\]: the commit has a tensor of torch.bfloat16"):
-        poured(tensors[:1], [torch.zeros(2, 3)])
-
-
-@pytest.mark.torch
-def test_a_default_device_of_the_program_is_not_that_of_the_commit() -> None:
-    """Tensors come back on the device that they were on, whatever is made new by default."""
-    torch = pytest.importorskip("torch")
-    tensors = [torch.arange(6.0), torch.zeros(0, 3), torch.nn.Parameter(torch.ones(2))]
-    image = image_of(tensors)
-    with torch.device("meta"):
-        back = read(image, map=False, pickle=False)
-    assert [tensor.device.type for tensor in back] == ["cpu"] * len(tensors)
-    assert all(map(torch.equal, tensors, back))
-
-
-@pytest.mark.torch
-def test_a_torch_training_goes_on_exactly(torch: Any) -> None:
-    """A module and its optimizer, restored into fresh ones, take the same next step."""
-
-    def fresh() -> dict[str, Any]:
-        model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Dropout(), torch.nn.Linear(8, 1))
-        return {"model": model, "optimizer": torch.optim.AdamW(model.parameters(), lr=0.01), "step": 0}
-
-    def train(state: dict[str, Any]) -> list[Any]:
-        for _ in range(3):
-            state["optimizer"].zero_grad()
-            state["model"](torch.randn(5, 4)).pow(2).sum().backward()
-            state["optimizer"].step()
-        return [value.clone() for value in state["model"].state_dict().values()]
-
-    state = fresh()
-    train(state)
-    writer = new_writer()
-    writer.write(state, Step(3), generators=True)
-    expected = train(state)
-    image = newest_image(writer)
-    again = pour(image, fresh(), map=False, pickle=False, generators=True).state
-    assert all(map(torch.equal, expected, train(again)))
-    other = fresh() | {"model": torch.nn.Sequential(torch.nn.Linear(3, 8))}
-    before = [value.clone() for value in other["model"].state_dict().values()]
-    with pytest.raises(DoesNotFit, match=r'state\["model"\].state_dict\(\)\["0.weight"\]'):
-        pour(image, other, map=False, pickle=False)
-    assert all(map(torch.equal, before, other["model"].state_dict().values()))
-
-
-@pytest.mark.torch
-def test_jax_arrays_come_back_exactly() -> None:
-    """Arrays of every kind, and keys."""
-    jax = pytest.importorskip("jax")
-    state = [jax.numpy.arange(6, dtype="bfloat16").reshape(2, 3), jax.random.key(3), jax.numpy.float32(2)]
-    back = poured(state, None).state
-    assert [item.dtype for item in state] == [item.dtype for item in back]
-    assert jax.numpy.array_equal(state[0], back[0])
-    assert jax.random.uniform(state[1]) == jax.random.uniform(back[1])

@@ -7,6 +7,7 @@ import ctypes
 import datetime
 import enum
 import math
+import os
 import random
 import struct
 import sys
@@ -168,10 +169,10 @@ ARRAYS = [
 
 @pytest.mark.parametrize("thing", ARRAYS, ids=lambda thing: f"{thing.dtype}{thing.shape}")
 def test_an_array_comes_back_exactly(thing: np.ndarray[Any, Any]) -> None:
-    """Type, shape, byte order, bits; and column order where that was its order."""
+    """Type, shape, byte order, bits; and how its elements lie."""
     back = round_trip({"thing": thing})["thing"]
     assert same(thing, back)
-    assert back.flags.f_contiguous == (thing.flags.f_contiguous or thing.ndim < 2)
+    assert back.size == 0 or (thing.strides, thing.flags.writeable) == (back.strides, back.flags.writeable)
     assert back.flags.writeable
     assert back.flags.owndata or back.base.flags.owndata
 
@@ -268,6 +269,7 @@ def test_a_cycle_comes_back_as_one() -> None:
 def test_a_cycle_by_way_of_what_must_be_whole_is_refused_by_its_place() -> None:
     """A member of a set must be whole before it can be found again."""
     walker = Hashed()
+    walker.name = "one"
     walker.friends = {walker}
     with pytest.raises(CannotStore, match=r'^state\["w"\]\.friends: it contains itself as a member of a set'):
         image_of({"w": walker})
@@ -275,6 +277,10 @@ def test_a_cycle_by_way_of_what_must_be_whole_is_refused_by_its_place() -> None:
 
 class Hashed:
     friends: set[Any]
+    name: str
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
 
 class Odd:
@@ -295,7 +301,7 @@ class Odd:
 @pytest.mark.parametrize(
     ("thing", "sentence"),
     [
-        ({"model": [0, 1, 2, Walker(print)]}, r'state["model"][3].place: builtins.print is a function of a library'),
+        ({"model": [0, 1, 2, Walker(os.getcwd)]}, r'state["model"][3].place: posix.getcwd is a function of a library'),
         ({"a": {1: lambda: 0}}, r'state["a"][1]: a lambda cannot be stored'),
         ({"a": defaultdict(lambda: 0)}, r'state["a"].default_factory: a lambda cannot be stored'),
         ([Point(1, [].append)], "state[0].y: the method list.append is bound to an object"),

@@ -150,6 +150,7 @@ class Life:
         """
         self._refuse_if_foreign()
         state = initial
+        self._writer.classes.give(initial)  # In a first life too: what it commits is asked for by the next.
         if self._image is not None:
             slot = Slot(self._image, writable=False, private=map)
             poured = pour(
@@ -165,7 +166,7 @@ class Life:
             os.close(self._image)
             self._image = None
             state = poured.state
-            _warn_of_differences(poured.unknown, poured.dropped)
+            _warn_of_differences(poured.unknown, poured.dropped, poured.bare)
         self._restored = True
         if self._rehearsal is not None:
             self._rehearsal.begin()
@@ -386,6 +387,6 @@ class Life:
         self._leave(peaceful=not self._farewell.raised)
 
 
-def _warn_of_differences(unknown: tuple[str, ...], dropped: tuple[str, ...]) -> None:
-    if unknown or dropped:
-        warnings.warn(say_differences(unknown, dropped), RestoreWarning, stacklevel=3)
+def _warn_of_differences(unknown: tuple[str, ...], dropped: tuple[str, ...], bare: tuple[str, ...]) -> None:
+    if unknown or dropped or bare:
+        warnings.warn(say_differences(unknown, dropped, bare), RestoreWarning, stacklevel=3)

@@ -19,7 +19,7 @@ from operator import attrgetter, eq
 from time import monotonic, sleep
 from typing import Any, Final
 
-from goldthread.errors import NoRoom
+from goldthread.errors import CannotStore, NoRoom
 from goldthread.names import CommitId, Epoch, MemberName, Step
 from goldthread.program.voucher import Voucher
 from goldthread.rules.rotation import SlotChoice, SlotState, choose_slot
@@ -161,10 +161,7 @@ class Writer:
         roots: dict[str, object] = {"state": state}
         if generators:
             roots["generators"] = capture_generators()
-        try:
-            structure, manifest, arrays = self._look_at(roots, careful=False)
-        except (OverflowError, UnicodeEncodeError):  # An int or a text that msgpack has no word for.
-            structure, manifest, arrays = self._look_at(roots, careful=True)
+        structure, manifest, arrays = self._look_with_care(roots)
         sequence = self._sequence + 1
         header = Header(
             self._member, self._epoch, step, sequence, structure.layout.payload_bytes, len(manifest), CHUNK_BYTES
@@ -182,6 +179,13 @@ class Writer:
             self._ahead = min(self._places.values(), key=_sequence)
         return place.commit
 
+    def _look_with_care(self, roots: dict[str, object]) -> tuple[Structure, bytes, list[Any]]:
+        """In haste first; with care where there is an int or a text that msgpack has no word for."""
+        try:
+            return self._look_at(roots, careful=False)
+        except (OverflowError, UnicodeEncodeError):
+            return self._look_at(roots, careful=True)
+
     def _look_at(self, roots: dict[str, object], *, careful: bool) -> tuple[Structure, bytes, list[Any]]:
         """The structure of a state, its manifest and its arrays. Raises `CannotStore`."""
         last = self._structure
@@ -190,11 +194,17 @@ class Writer:
         walked = walk(roots, REGISTRY, classes=self.classes, pickle=self._pickle, careful=careful, told=self._told)
         self._say(walked.inexact)
         if last is not None and last.fits(walked):
-            last.remember(roots)
+            last.remember(roots, walked)
             structure = last
         else:
             structure = Structure(walked)
-        return structure, structure.manifest(walked.values), walked.arrays
+        try:
+            return structure, structure.manifest(walked.values), walked.arrays
+        except TypeError as error:
+            raise CannotStore(
+                f"the state was changed by another thread while it was committed: {error}",
+                hint="hold a lock over the changes and over commit, or commit a copy",
+            ) from error
 
     def _say(self, inexact: dict[str, str]) -> None:
         """Say once what cannot come back exactly in some respect."""

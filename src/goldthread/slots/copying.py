@@ -38,6 +38,9 @@ def flat(array: Array) -> Array | None:
         return array.reshape(-1).view(np.uint8)
     if array.flags.f_contiguous:
         return array.T.reshape(-1).view(np.uint8)
+    if array.ndim > 2:
+        turned = array.transpose(sorted(range(array.ndim), key=lambda axis: -array.strides[axis]))
+        return turned.reshape(-1).view(np.uint8) if turned.flags.c_contiguous else None
     return None
 
 

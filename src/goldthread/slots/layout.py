@@ -8,7 +8,7 @@ equal states have equal bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
@@ -50,7 +50,10 @@ class Gather(NamedTuple):
 class Layout:
     """The plan for arrays of given shapes and types."""
 
-    def __init__(self, shapes: Sequence[tuple[int, ...]], dtypes: Sequence[np.dtype[Any]], f_ordered: set[int]) -> None:
+    def __init__(
+        self, shapes: Sequence[tuple[int, ...]], dtypes: Sequence[np.dtype[Any]], turned: Container[int]
+    ) -> None:
+        """`turned` are those whose bytes lie together, but not in C order."""
         self.offsets = [0] * len(shapes)
         self.payload_bytes = 0
         self.large: list[int] = []
@@ -71,7 +74,7 @@ class Layout:
         small: dict[np.dtype[Any], list[int]] = {}
         for index, (length, dtype) in enumerate(zip(lengths, dtypes, strict=True)):
             gathered = dtype.kind in _GATHERED_KINDS and dtype.isnative and ALIGNMENT % dtype.itemsize == 0
-            if gathered and length < _SMALL_BYTES and index not in f_ordered:
+            if gathered and length < _SMALL_BYTES and index not in turned:
                 small.setdefault(dtype, []).append(index)
             else:
                 self.large.append(index)

@@ -103,13 +103,21 @@ class Classes:
             if named is not thing:
                 waiting += _contents(thing)
 
+    def was_given(self, thing: Any) -> bool:
+        """Whether it occurs in the state that was given to `restore`."""
+        return self._given.get(class_path(thing)) is thing
+
     def knows(self, thing: Any) -> bool:
         """Whether a restore would use it. Whether its name leads to it is another question."""
-        return self._given.get(class_path(thing)) is thing or is_own_module(str(thing.__module__))
+        return self.was_given(thing) or is_own_module(str(thing.__module__))
 
     def find(self, path: str) -> Any:
-        """What is known under this name; None where nothing is."""
+        """What is known under this name; None where nothing is.
+
+        A path may lead out of the program, by way of what a module of its imported: there nothing is known.
+        """
         given = self._given.get(path)
         if given is not None:
             return given
-        return loaded(path) if is_own_module(path.partition(":")[0]) else None
+        found = loaded(path) if is_own_module(path.partition(":")[0]) else None
+        return found if found is not None and is_own_module(str(getattr(found, "__module__", None))) else None

@@ -10,9 +10,9 @@ import numpy as np
 
 from goldthread.errors import CommitDamaged
 from goldthread.slots.slot import Slot
+from goldthread.state.dtypes import dtype_from
 from goldthread.state.kind import Form, Kind
 from goldthread.state.kinds.registry import REGISTRY
-from goldthread.state.manifest import dtype_from
 from goldthread.state.nodes import Node, piece_of_place
 from goldthread.state.rebuild import Rebuilder
 from goldthread.wire.image import read_header

@@ -21,6 +21,7 @@ import numpy as np
 
 from goldthread.errors import CommitDamaged
 from goldthread.slots.slot import Slot
+from goldthread.state.depth import many_levels
 from goldthread.state.kind import Form
 from goldthread.state.kinds.registry import REGISTRY
 from goldthread.state.nodes import SAME, Node
@@ -31,7 +32,7 @@ __all__ = ["export", "export_image"]
 
 _WORDS: Final = {
     "|b1": "BOOL", "|u1": "U8", "|i1": "I8", "<u2": "U16", "<i2": "I16", "<u4": "U32", "<i4": "I32", "<u8": "U64",
-    "<i8": "I64", "<f2": "F16", "<f4": "F32", "<f8": "F64", "<c8": "C64", "bfloat16": "BF16",
+    "<i8": "I64", "<q": "I64", "<Q": "U64", "<f2": "F16", "<f4": "F32", "<f8": "F64", "<c8": "C64", "bfloat16": "BF16",
 }  # fmt: skip
 """The names of types in safetensors."""
 _TORCH_WORDS: Final = {
@@ -55,6 +56,11 @@ def export(image: memoryview, path: Path) -> tuple[Path, Path]:
     header = read_header(image)
     if header is None:
         raise CommitDamaged("this commit was never sealed")
+    with many_levels():
+        return _export(image, header, path)
+
+
+def _export(image: memoryview, header: Header, path: Path) -> tuple[Path, Path]:
     exporter = _Exporter(Rebuilder(image, header, REGISTRY, map=True))
     roots = dict(zip(exporter.rebuilder.root.keys, exporter.rebuilder.root.expand(), strict=True))
     tree = exporter.plain(roots["state"], ())
@@ -73,16 +79,19 @@ class _Exporter:
         self._tensors: dict[str, tuple[str, list[int], memoryview]] = {}
         self._metadata: dict[str, str] = {}
         self._named: dict[int, Any] = {}
-        """What shared objects became, by number."""
+        """By number, what stands for an object where it is met again: its tensor, or where it stands."""
 
     def plain(self, node: Any, path: tuple[str, ...]) -> Any:
         if type(node) is not Node:
             return _plain_value(node)
         if node.kind is SAME:
             return self._named.get(node.number, {"same": repr(node.number)})
+        if node.number == -1:
+            return self._plain(node, path)
         self._named[node.number] = {"same": ".".join(path) or "state"}
         made = self._plain(node, path)
-        self._named[node.number] = made
+        if isinstance(made, dict) and "tensor" in made:
+            self._named[node.number] = made
         return made
 
     def _plain(self, node: Node, path: tuple[str, ...]) -> Any:
@@ -91,6 +100,13 @@ class _Exporter:
             dtype, shape, *_ = node.details
             data = np.ascontiguousarray(self.rebuilder.view(node)).reshape(-1).view(np.uint8).data
             return self._tensor(path, _WORDS.get(str(dtype)), dtype, shape, data)
+        if node.kind.array is not None:
+            elements = node.kind.array(self.rebuilder, node)
+            if elements is None:
+                return {name: node.details[:-2]}
+            dtype, shape = node.details[:2]
+            data = np.ascontiguousarray(elements).reshape(-1).view(np.uint8).data
+            return self._tensor(path, _TORCH_WORDS.get(dtype), dtype, shape, data)
         if name in ("tensor", "jax"):
             dtype, shape = node.details[:2]
             return self._tensor(path, _TORCH_WORDS.get(dtype), dtype, shape, self.rebuilder.raw(node, ""))
@@ -113,19 +129,19 @@ class _Exporter:
             values = [self.plain(child, (*path, str(at))) for at, child in enumerate(children[half:])]
             return {"items": list(zip(keys, values, strict=True))}
         items = [(key, self.plain(child, (*path, str(key)))) for key, child in zip(node.keys, children, strict=True)]
+        if name in _AS_ITS_CONTENTS:
+            return items[0][1]
         if node.kind.form is Form.KEYED:
             if all(isinstance(key, str) for key in node.keys):
                 return dict(items)
             return {"items": [[_plain_value(key), value] for key, value in items]}
-        if name in _AS_ITS_CONTENTS:
-            return items[0][1]
         values = [value for _, value in items]
         return values if name in _LISTS else {name: values}
 
     def _tensor(
         self, path: tuple[str, ...], word: str | None, dtype: object, shape: list[int], data: memoryview
     ) -> dict[str, str]:
-        name = ".".join(path) or "state"
+        name = (".".join(path) or "state").encode("utf-8", "backslashreplace").decode()
         while name in self._tensors or name == "__metadata__":
             name += "_"
         if word is None:
@@ -150,7 +166,7 @@ class _Exporter:
 
 
 _LISTS: Final = frozenset({"list", "tuple", "set", "frozenset", "deque"})
-_AS_ITS_CONTENTS: Final = frozenset({"stateful", "recipe", "registered"})
+_AS_ITS_CONTENTS: Final = frozenset({"attributed", "leaf", "recipe", "registered", "stateful"})
 """What is stored as something else is exported as that."""
 _DIGITS_MOST: Final = 4000
 

@@ -7,7 +7,6 @@ notes what the second pass is to do. How it is done for each kind stands with th
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any, Final
 
 from goldthread.errors import DoesNotFit
@@ -49,8 +48,10 @@ class Fitter:
         self._apart = apart
         self._used: dict[int, Any] = {}
         """The program's objects that take something already, by id: none takes two."""
-        self._in_place: list[tuple[int, Any]] = []
-        """Arrays of the program that are filled, and where what is filled into each begins in the payload."""
+        self._in_place: list[tuple[int, tuple[int, int], int]] = []
+        """Of what is filled of the program: where in the payload it begins, where it lies, and whose memory that is."""
+        self._views = 0
+        """How many of them do not own their memory."""
         self._origins: dict[int, tuple[int, int, bool]] = {}
         """By memory of the commit: where the program has it, and whose it is."""
 
@@ -59,6 +60,10 @@ class Fitter:
         if type(node) is not Node:
             return node
         kind = node.kind
+        if kind.fits_all and kind.fit is not None:
+            poured = kind.fit(self, node, current, place)
+            self.rebuilder.replace(node, poured)
+            return poured
         suited = None if kind.fit is None or kind is SAME else self.registry.kind_of(current)
         if suited is None or id(current) in self._used:
             return self.rebuilder.make(node, place)
@@ -141,43 +146,60 @@ class Fitter:
 
         Not where the commit's shares its memory otherwise than the program's.
         """
+        start = array.__array_interface__["data"][0]
+        return self.take_span(
+            node, at, start, bounds(array), list(array.strides), id(owner_of(array)), is_view=array.base is not None
+        )
+
+    def take_span(
+        self, node: Node, at: int, start: int, span: tuple[int, int], strides: list[int], owner: int,
+        *, is_view: bool = True,
+    ) -> bool:  # fmt: skip
+        """The same for what is no array: its first element, its ends, its strides in bytes, and whose memory it is."""
         memory = self.rebuilder.memory_of(node, at)
-        if (at if memory is None else memory) in self._apart:
+        key = at if memory is None else memory
+        if key in self._apart:
             return False
         self.kept += 1
-        self._in_place.append((at if memory is None else memory, array))
+        self._views += is_view
+        self._in_place.append((key, span, owner))
         if memory is not None:
-            self._shares_alike(memory, array, node, at)
+            self._shares_alike(memory, (start - (at - memory), owner, strides == node.strides))
         return True
 
-    def _shares_alike(self, memory: int, array: Any, node: Node, at: int) -> None:
+    def _shares_alike(self, memory: int, found: tuple[int, int, bool]) -> None:
         """Raise `Apart` where this array and those before it do not lie to each other as those of the commit do."""
-        begin = array.__array_interface__["data"][0] - (at - memory)
-        found = (begin, id(owner_of(array)), list(array.strides) == node.strides)
         first = self._origins.setdefault(memory, found)
         if first != found or not found[2]:
             raise Apart({memory})
 
     def refuse_overlaps(self) -> None:
-        """Raise `Apart` where arrays of the program overlap that are to take what lies apart in the commit."""
+        """Raise `Apart` where arrays of the program overlap that are to take what lies apart in the commit, and where
+        what shares a memory in the commit would be partly the program's."""
         owners: dict[int, list[tuple[int, int, int]]] = {}
-        if all(array.base is None for _, array in self._in_place):
+        if mixed := self.rebuilder.memories_made & self._origins.keys():
+            raise Apart(mixed)
+        if not self._views:
             return
-        for memory, array in self._in_place:
-            owners.setdefault(id(owner_of(array)), []).append((*bounds(array), memory))
+        for memory, span, owner in self._in_place:
+            owners.setdefault(owner, []).append((*span, memory))
         wrong: set[int] = set()
         for ranges in owners.values():
-            ranges.sort()
-            for (_, high, memory), (low, _, other) in pairwise(ranges):
-                if low < high and memory != other:
-                    wrong |= {memory, other}
+            end, last = 0, 0
+            for low, high, memory in sorted(ranges):
+                if low < end and memory != last:
+                    wrong |= {memory, last}
+                if high > end:
+                    end, last = high, memory
         if wrong:
             raise Apart(wrong)
 
 
 def _words(node: Node) -> str:
     path = node.details[0] if node.details else None
-    return path.partition(":")[2] if isinstance(path, str) and ":" in path else node.kind.name
+    if not isinstance(path, str) or not (":" in path or "." in path):
+        return node.kind.name
+    return path.partition(":")[2] or path
 
 
 def _article(noun: str) -> str:

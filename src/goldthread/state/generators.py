@@ -36,7 +36,7 @@ Parts = tuple[memoryview, ...]
 
 
 def capture_generators() -> dict[str, Any]:
-    """The states of `random`, of NumPy's global generator, and of torch's on the CPU and every CUDA device in use."""
+    """The states of `random`, of NumPy's global generator, and of torch's on the CPU and every other device in use."""
     words = _python_parts()
     states: dict[str, Any] = {
         "random": _ask_python(_PYTHON) if words is None else b"".join(words),
@@ -46,8 +46,9 @@ def capture_generators() -> dict[str, Any]:
     torch = sys.modules.get("torch")
     if torch is not None and hasattr(torch, "get_rng_state"):
         states["torch"] = torch.get_rng_state().numpy().tobytes()
-        if torch.cuda.is_available() and torch.cuda.is_initialized():
-            states["cuda"] = [state.numpy().tobytes() for state in torch.cuda.get_rng_state_all()]
+        for name, module in _devices(torch):
+            if module.is_initialized():
+                states[name] = [state.numpy().tobytes() for state in module.get_rng_state_all()]
     return states
 
 
@@ -65,13 +66,20 @@ def put_back_generators(states: dict[str, Any]) -> None:
 def _put_back_torch(states: dict[str, Any]) -> None:
     torch = sys.modules["torch"]
     torch.set_rng_state(_as_tensor(torch, states["torch"]))
-    if "cuda" in states and torch.cuda.is_available():
-        devices = states["cuda"][: torch.cuda.device_count()]
-        torch.cuda.set_rng_state_all([_as_tensor(torch, state) for state in devices])
+    for name, module in _devices(torch):
+        if name in states:
+            devices = states[name][: module.device_count()]
+            module.set_rng_state_all([_as_tensor(torch, state) for state in devices])
+
+
+def _devices(torch: Any) -> list[tuple[str, Any]]:
+    """What torch sees beside the CPU that has generators of its own."""
+    found = [(name, getattr(torch, name, None)) for name in ("cuda", "xpu")]
+    return [(name, module) for name, module in found if module is not None and module.is_available()]
 
 
 def _as_tensor(torch: Any, state: bytes) -> Any:
-    return torch.frombuffer(bytearray(state), dtype=torch.uint8)
+    return torch.from_numpy(np.frombuffer(state, np.uint8).copy())  # Wherever the program has new tensors made.
 
 
 def _numpy_words() -> Any:

@@ -53,12 +53,17 @@ class Kind:
     """Whether a thing of the program is of this kind, so that a node may be poured into it; None: it is replaced."""
     fit: Callable[[Any, Any, Any, Any], Any] | None = None
     """`fit(fitter, node, current, place)`: what stands in the place of `current` after the restore."""
+    fits_all: bool = False
+    """Whether whatever the program has there is handed to `fit`, which gives something else."""
     group: str = ""
     """Kinds of one group are poured into each other: what is a dict in the commit, into an ordered one."""
     differ: Callable[[Any, Any, Any, Any], str] | None = None
     """`differ(rebuilder, node, other_rebuilder, other_node)`: how two leaves differ, in words; "" where they do not."""
     export: Callable[[Any, Any, tuple[str, ...]], Any] | None = None
     """`export(exporter, node, path)`: what stands for it in JSON."""
+    array: Callable[[Any, Any], Any] | None = None
+    """`array(rebuilder, node)`: its elements in NumPy as they lie in the image, in the order of its shape; None where
+    there are none."""
     carries: bool = False
     """Whether it is what a program means by its work: an array, a tensor, what loads a state."""
     attributes: bool = False

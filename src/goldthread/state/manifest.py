@@ -11,8 +11,8 @@ words that take them:
     "value"                               takes the next value: None, bool, int, float, str or bytes
     "int" "complex" "text" "date" ...     take the next value, written otherwise (`kinds/` says how)
     ["scalar", dtype]                     takes the next value: the bytes of a NumPy scalar
-    "array"                               takes the next place: [dtype, shape, order, at]; order "C" or "F"; `at` counts
-                                          from the end of the header
+    "array"                               takes the next place: [dtype, shape, order, at]; order "C", "F", or the axes,
+                                          that of the longest steps first; `at` counts from the end of the header
     ["bytes"] ["tensor", ...]             take the next place: [at, length]
     ["list", count]                       a container with its details; its last entry says how its children follow:
                                           so many nodes; "values", "tree": the next value is the list of all of them,
@@ -24,17 +24,17 @@ words that take them:
     ["same", number]                      the object of that number again: what can be shared is counted from 0 in the
                                           order of the words, a tree, or many objects at once, as one;
                                           ["same", number, index] is one of the lists, dicts and objects in it, which
-                                          are counted level by level
+                                          are counted, each before what is in it
 
 A place that shares its memory with others has two entries more: the strides in bytes, and how far
-its bytes reach below and above its first element. Those of such places that overlap are views of one memory.
+its bytes reach below and above its first element. Those of such places that overlap are views of one memory. With the
+strides alone, they are those of the program, and its elements stand here without the gaps between them. The last entry
+of a place of an array that is not to be written is "read-only".
 """
 
 from __future__ import annotations
 
 import gc
-import re
-import sys
 from typing import Any, Final
 
 import msgspec
@@ -43,11 +43,12 @@ import numpy as np
 from goldthread.errors import CommitDamaged
 from goldthread.slots.layout import Layout
 from goldthread.state.depth import many_levels
-from goldthread.state.memory import View
+from goldthread.state.dtypes import dtype_word
+from goldthread.state.memory import View, order_of
 from goldthread.state.outline import Outline, draw_outline
 from goldthread.state.walk import Walk
 
-__all__ = ["Structure", "dtype_from", "dtype_word", "read_manifest"]
+__all__ = ["Structure", "read_manifest"]
 
 Array = np.ndarray[Any, Any]
 
@@ -62,14 +63,11 @@ class Structure:
     """What stays the same from commit to commit: the encoded structure and the layout of the payload."""
 
     def __init__(self, walk: Walk) -> None:
-        f_ordered = {
-            index
-            for index, array in enumerate(walk.arrays)
-            if array.ndim > 1 and array.flags.f_contiguous and not array.flags.c_contiguous
-        }
-        self.layout = Layout(walk.shapes, walk.dtypes, f_ordered)
+        orders = {index: order_of(array) for index, array in enumerate(walk.arrays) if not array.flags.c_contiguous}
+        orders = {index: order for index, order in orders.items() if order != "C"}
+        self.layout = Layout(walk.shapes, walk.dtypes, orders)
         self._signature = _signature(walk)
-        self._encoded = _LIST_OF_THREE + _encode(walk.atoms) + _encode(_places(walk, self.layout, f_ordered))
+        self._encoded = _LIST_OF_THREE + _encode(walk.atoms) + _encode(_places(walk, self.layout, orders))
         self._outline: Outline | None = None
         self._outlines_left = 0 if walk.views or walk.inexact else _OUTLINES_MOST
 
@@ -81,12 +79,12 @@ class Structure:
         """Raises `OverflowError` or `UnicodeEncodeError` for a value that msgpack has no word for."""
         return self._encoded + _encode(values)
 
-    def remember(self, roots: dict[str, object]) -> None:
-        """Draw the outline of a state that fits, for the next one."""
+    def remember(self, roots: dict[str, object], walk: Walk) -> None:
+        """Draw the outline of a state that was found to fit by a walk, for the next one."""
         if self._outlines_left:
             self._outlines_left -= 1
             with many_levels():
-                self._outline = draw_outline(roots)
+                self._outline = draw_outline(roots, walk)
 
     def again(self, roots: dict[str, object]) -> tuple[bytes, list[Array]] | None:
         """Manifest and arrays of a state that is certain to have this structure; None where only a walk can tell."""
@@ -105,16 +103,20 @@ class Structure:
 
 
 def _signature(walk: Walk) -> tuple[object, ...]:
-    return walk.atoms, walk.keys, walk.shapes, walk.dtypes, walk.strides, walk.views
+    return (
+        walk.atoms, walk.keys, walk.shapes, walk.dtypes, walk.strides, walk.views, walk.steps, walk.read_only,
+    )  # fmt: skip
 
 
-def _places(walk: Walk, layout: Layout, f_ordered: set[int]) -> list[object]:
+def _places(walk: Walk, layout: Layout, orders: dict[int, Any]) -> list[object]:
     """What each atom that takes a place is to take."""
     places: list[object] = []
+    read_only = set(walk.read_only)
     index = 0
     for atom in walk.atoms:
         if atom == "array":
-            places.append(_array_place(walk, layout, index, f_ordered))
+            place = _array_place(walk, layout, index, orders)
+            places.append([*place, "read-only"] if index in read_only else place)
         elif atom[0] in walk.buffers:
             view = walk.views.get(index)
             places.append(
@@ -128,12 +130,12 @@ def _places(walk: Walk, layout: Layout, f_ordered: set[int]) -> list[object]:
     return places
 
 
-def _array_place(walk: Walk, layout: Layout, index: int, f_ordered: set[int]) -> object:
+def _array_place(walk: Walk, layout: Layout, index: int, orders: dict[int, Any]) -> list[object]:
     view = walk.views.get(index)
     if view is not None:
         return [dtype_word(view.dtype), list(view.shape), "C", _at(view, layout), list(view.strides), _extent(view)]
-    order = "F" if index in f_ordered else "C"
-    return [dtype_word(walk.dtypes[index]), list(walk.shapes[index]), order, layout.offsets[index]]
+    place = [dtype_word(walk.dtypes[index]), list(walk.shapes[index]), orders.get(index, "C"), layout.offsets[index]]
+    return [*place, list(walk.steps[index])] if index in walk.steps else place
 
 
 def _at(view: View, layout: Layout) -> int:
@@ -162,57 +164,3 @@ def read_manifest(manifest: bytes | memoryview) -> tuple[Any, Any, list[Any]]:
     except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
         raise CommitDamaged(f"the manifest of a commit cannot be read: {error}") from error
     return words, places[0] if places else None, values
-
-
-def dtype_word(dtype: np.dtype[Any]) -> object:
-    """A type in plain words: `"<f4"`; the name of a type that another package added; a map for named fields."""
-    if dtype.subdtype is not None:
-        part, shape = dtype.subdtype
-        return [dtype_word(part), list(shape)]
-    if dtype.names is not None:
-        fields = [dtype.fields[name] for name in dtype.names]  # type: ignore[index]
-        titles = [(*field, None)[2] for field in fields]
-        return {
-            "names": list(dtype.names),
-            "formats": [dtype_word(field[0]) for field in fields],
-            "offsets": [field[1] for field in fields],
-            "itemsize": dtype.itemsize,
-            "aligned": dtype.isalignedstruct,
-            **({"titles": titles} if any(title is not None for title in titles) else {}),
-        }
-    return dtype.name if dtype.isbuiltin == _ADDED else dtype.str
-
-
-_ADDED = 2
-"""What `dtype.isbuiltin` says of a type that another package added, such as bfloat16."""
-
-
-def dtype_from(word: Any) -> np.dtype[Any]:
-    if isinstance(word, list):
-        part, shape = word
-        whole: np.dtype[Any] = np.dtype((dtype_from(part), tuple(shape)))
-        return whole
-    if isinstance(word, dict):
-        described = {
-            "names": word["names"],
-            "formats": [dtype_from(part) for part in word["formats"]],
-            "offsets": word["offsets"],
-            "itemsize": word["itemsize"],
-            **({"titles": word["titles"]} if "titles" in word else {}),
-        }
-        fields: np.dtype[Any] = np.dtype(described, align=word["aligned"])  # type: ignore[call-overload]
-        return fields
-    if not re.match(r"[<>|=]", word):
-        return _added_dtype(word)
-    plain: np.dtype[Any] = np.dtype(word)
-    return plain
-
-
-def _added_dtype(name: str) -> np.dtype[Any]:
-    """A type that another package added; plain bytes where that package is not loaded."""
-    package = sys.modules.get("ml_dtypes")
-    kind = getattr(package, name, None)
-    if kind is None:
-        raise CommitDamaged(f"the type {name} of an array is not known here", hint="import ml_dtypes first")
-    added: np.dtype[Any] = np.dtype(kind)
-    return added

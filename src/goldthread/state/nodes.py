@@ -14,6 +14,7 @@ from goldthread.state.depth import LEVELS_MOST, many_levels
 from goldthread.state.kind import Form, Kind
 from goldthread.state.manifest import read_manifest
 from goldthread.state.nested import unnest
+from goldthread.state.places import in_brackets
 from goldthread.state.plain import boxes_in
 
 __all__ = ["SAME", "Block", "Node", "Parsed", "Place", "parse", "piece_of_place"]
@@ -22,7 +23,9 @@ __all__ = ["SAME", "Block", "Node", "Parsed", "Place", "parse", "piece_of_place"
 class Node:
     """One node of the structure."""
 
-    __slots__ = ("children", "details", "is_plain", "keys", "kind", "number", "strides", "value")
+    __slots__ = (
+        "children", "details", "is_plain", "is_read_only", "keys", "kind", "number", "steps", "strides", "value",
+    )  # fmt: skip
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
@@ -40,6 +43,9 @@ class Node:
         """Among the nodes that can be shared; what "same" points at."""
         self.strides: list[int] | None = None
         """In bytes, of what shares its memory with others."""
+        self.steps: list[int] | None = None
+        """In bytes, of an array that had gaps between its elements; they are stored without."""
+        self.is_read_only = False
 
     def expand(self) -> Any:
         """The children, each a node or a plain value."""
@@ -112,8 +118,8 @@ class Place:
 def piece_of_place(node: Node, key: object) -> str:
     """How the place of a child is written: `["key"]`, `[3]`, `.field`."""
     if node.kind.attributes:
-        return "" if key is None else f".{key}"
-    return f'["{key}"]' if isinstance(key, str) else f"[{key!r}]"
+        return f".{key}" if isinstance(key, str) else ""
+    return in_brackets(key)
 
 
 class Parsed:
@@ -200,8 +206,14 @@ class _Parser:
         place = next(self._places)
         size = 4 if isinstance(place[0], (str, dict, list)) else 2
         node.details = [*node.details, *place[:size]]
-        if len(place) > size:
-            node.strides, (below, above) = place[size:]
+        more = place[size:]
+        if more and more[-1] == "read-only":
+            node.is_read_only = True
+            more.pop()
+        if len(more) == 1:
+            [node.steps] = more
+        elif more:
+            node.strides, (below, above) = more
             at = node.details[-1] if size == 4 else node.details[-2]
             self.parsed.memories.append((at - below, at + above))
 
@@ -218,8 +230,10 @@ class _Parser:
             node.children = self._block(marker)
         elif marker == "tree":
             node.children = self._block(None)
-        else:
+        elif isinstance(marker, int) and marker >= 0:
             node.children = [self.node(level + 1) for _ in range(marker)]
+        else:
+            raise ValueError(f"{marker!r} is no number of children")
         if keys is None:
             node.keys = None
         elif node.kind.form is Form.KEYED:

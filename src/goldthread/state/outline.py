@@ -12,13 +12,16 @@ then costs about what the code is long that it runs through.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import repeat
 from operator import attrgetter, is_not
 from typing import Any, Final
 
 import numpy as np
 
+from goldthread.state.dtypes import PLAIN_DTYPES
 from goldthread.state.plain import BLOCK_LEAST, PLAIN, TINY_BYTES, plain_tree, plain_values
+from goldthread.state.walk import Walk
 
 __all__ = ["Outline", "draw_outline"]
 
@@ -33,7 +36,8 @@ _VALUES: Final = object()
 """All of a container's children are values: they are one value."""
 _TREE: Final = object()
 """All of them are lists or dicts of values, nested: they are one value, too."""
-_form: Final = attrgetter("shape", "dtype", "strides")
+_form: Final = attrgetter("shape", "strides", "flags.writeable")
+_dtype: Final = attrgetter("dtype")
 _base: Final = attrgetter("base")
 
 Array = np.ndarray[Any, Any]
@@ -46,11 +50,12 @@ class _NotPlain(Exception):
 class _Part:
     """One container: the types of its children in their order, and of a dict which keys they have."""
 
-    __slots__ = ("_key_ids", "_keys", "_kinds", "_may_be_tree", "_parts")
+    __slots__ = ("_key_ids", "_keys", "_kind", "_kinds", "_may_be_tree", "_parts")
 
     def __init__(self, thing: Any, level: int = 0) -> None:
         if level > _LEVELS_MOST:
             raise _NotPlain
+        self._kind = type(thing)
         self._keys, self._key_ids = None, None
         if type(thing) is dict:
             if set(map(type, thing)) - {str}:
@@ -68,28 +73,42 @@ class _Part:
         else:
             self._parts = [_part_of(child, level + 1) for child in thing]
 
+    def words(self) -> Iterator[Any]:
+        """The atoms that a walk emits of it."""
+        kind = self._kind.__name__
+        head: tuple[Any, ...] = (kind,) if self._keys is None else (kind, self._keys)
+        if self._parts is _VALUES or self._parts is _TREE:
+            yield (*head, "values" if self._parts is _VALUES else "tree")
+            return
+        yield (*head, len(self._parts))
+        for part in self._parts:
+            if type(part) is _Part:
+                yield from part.words()
+            else:
+                yield "array" if part is _ARRAY else "value"
+
     def find(self, thing: Any, values: list[object], arrays: list[Array], once: list[object]) -> bool:
         """Whether `thing` has this part's shape still; its values and arrays are added. `once` gets what may stand in
         one place only."""
         if type(thing) is not tuple or len(thing):
             once.append(thing)
-        if self._key_ids is not None:
-            if list(map(id, thing)) != self._key_ids:
-                return False
-            thing = thing.values()
+        keys = None if self._key_ids is None else list(map(id, thing))
+        # Another thread may change it meanwhile: what is looked at is what is taken.
+        thing = list(thing) if keys is None else list(thing.values())
+        if keys != self._key_ids:
+            return False
         if self._parts is _VALUES:
             value = plain_values(thing, careful=False)
             values.append(value)
             return value is not None
         if self._parts is _TREE:
-            things = list(thing)
-            tree = plain_tree(things, careful=False) if len(things) >= BLOCK_LEAST else None
-            values.append(things)
-            once += things if tree is None else tree[0]
+            tree = plain_tree(thing, careful=False) if len(thing) >= BLOCK_LEAST else None
+            values.append(thing)
+            once += thing if tree is None else tree[0]
             return tree is not None
         if list(map(type, thing)) != self._kinds or (self._may_be_tree and _is_tree(thing)):
             return False
-        for part, child in zip(self._parts, thing, strict=False):
+        for part, child in zip(self._parts, thing, strict=True):
             if part is None:
                 values.append(child)
             elif part is _SHORT:
@@ -113,7 +132,7 @@ def _part_of(thing: object, level: int) -> Any:
     kind = type(thing)
     if kind in _CONTAINERS:
         return _Part(thing, level)
-    if kind is np.ndarray:
+    if kind is np.ndarray and id(thing.dtype) in PLAIN_DTYPES:  # type: ignore[attr-defined]
         return _ARRAY
     if kind in PLAIN:
         return None
@@ -123,18 +142,17 @@ def _part_of(thing: object, level: int) -> Any:
 
 
 class Outline:
-    def __init__(self, roots: dict[str, object]) -> None:
+    def __init__(self, roots: dict[str, object], walk: Walk) -> None:
         self._whole = _Part(roots)
-        self._forms: list[object] = []
-        found = self._find(roots)
-        if found is None:
+        self._forms = _forms(walk.arrays)
+        # The state may have been changed since it was walked, by another thread.
+        if list(self._whole.words()) != walk.atoms or walk.keys or self.find(roots) is None:
             raise _NotPlain
-        self._forms = list(map(_form, found[1]))
 
     def find(self, roots: dict[str, object]) -> tuple[list[object], list[Array]] | None:
         """Values and arrays of a state; None where it is not certain that a walk would find the same structure."""
         found = self._find(roots)
-        return None if found is None or list(map(_form, found[1])) != self._forms else found
+        return None if found is None or _forms(found[1]) != self._forms else found
 
     def _find(self, roots: dict[str, object]) -> tuple[list[object], list[Array]] | None:
         values: list[object] = []
@@ -146,19 +164,24 @@ class Outline:
         return (values, arrays) if len(set(map(id, once))) == len(once) and _are_apart(arrays, once) else None
 
 
+def _forms(arrays: list[Array]) -> list[object]:
+    """How arrays look; of their types, which there is one object each of, the ids."""
+    return [*map(_form, arrays), *map(id, map(_dtype, arrays))]
+
+
 def _are_apart(arrays: list[Array], once: list[object]) -> bool:
     """Whether it is certain that no two arrays share memory."""
     if not any(map(is_not, map(_base, arrays), repeat(None))):
         return True
     bases = [array.base for array in arrays if array.base is not None]
     owners = set(map(id, bases))
-    has_own_memory = all(type(base) is not np.ndarray or base.base is None for base in bases)
+    has_own_memory = all(type(base) is np.ndarray and base.base is None for base in bases)
     return has_own_memory and len(owners) == len(bases) and owners.isdisjoint(map(id, once))
 
 
-def draw_outline(roots: dict[str, object]) -> Outline | None:
-    """None where the state has a part that no outline is drawn of."""
+def draw_outline(roots: dict[str, object], walk: Walk) -> Outline | None:
+    """Of what a walk found; None where the state has a part that no outline is drawn of."""
     try:
-        return Outline(roots)
+        return Outline(roots, walk)
     except _NotPlain:
         return None

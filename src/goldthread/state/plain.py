@@ -7,7 +7,6 @@ plain is found by calls that look at many at once; a call of Python for each wou
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -42,13 +41,13 @@ PLAIN: Final = frozenset({type(None), bool, int, float, str})
 """What is a value as it is, but for ints that are too large and text that is no UTF-8: to encode those fails."""
 
 _PLAIN_OR_BYTES: Final = PLAIN | {bytes}
-_TEXT: Final = frozenset({str})
 _BOXES: Final = frozenset({dict, list})
 _TREE: Final = PLAIN | _BOXES
-_LEVELS_MOST: Final = 64
-_MANY: Final = 4096
+_MANY: Final = 1 << 16
 _FLOAT_TAG: Final = 0xCB
 _FLOAT_BYTES: Final = 9
+_LIST_TAG: Final = 0xDD
+"""Of a list of more than 65,535 items."""
 _LIST_HEAD_BYTES: Final = 5
 
 Ids = np.ndarray[Any, np.dtype[np.uint64]]
@@ -73,12 +72,11 @@ def plain_values(things: Collection[object], *, careful: bool) -> Any:
     many = len(things) >= _MANY
     if many and (floats := _floats(things)) is not None:
         return floats
-    kinds = set(map(type, things))
-    if not kinds <= _PLAIN_OR_BYTES or (bytes in kinds and not _are_short(things)):
+    there = list(things)  # Another thread may change them meanwhile.
+    kinds = set(map(type, there))
+    if not kinds <= _PLAIN_OR_BYTES or (bytes in kinds and not _are_short(there)):
         return None
-    if careful and not can_encode(list(things)):
-        return None
-    return list(things)
+    return None if careful and not can_encode(there) else there
 
 
 def _are_short(things: Iterable[Any]) -> bool:
@@ -87,53 +85,66 @@ def _are_short(things: Iterable[Any]) -> bool:
 
 def _floats(things: Collection[object]) -> msgspec.Raw | None:
     """Many floats, encoded. Nothing but floats takes nine bytes each and has the tag of one."""
-    if type(next(iter(things))) is not float:
+    if type(next(iter(things), None)) is not float:
         return None
     try:
         encoded = _encode(things if type(things) is list else list(things))
     except (TypeError, OverflowError, UnicodeEncodeError, RecursionError):
         return None
-    if len(encoded) != _LIST_HEAD_BYTES + _FLOAT_BYTES * len(things):
+    count = int.from_bytes(encoded[1:_LIST_HEAD_BYTES], "big")
+    if encoded[0] != _LIST_TAG or len(encoded) != _LIST_HEAD_BYTES + _FLOAT_BYTES * count:
         return None
     tags = np.frombuffer(encoded, np.uint8, offset=_LIST_HEAD_BYTES)[::_FLOAT_BYTES]
     return msgspec.Raw(encoded) if (tags == _FLOAT_TAG).all() else None
 
 
 def plain_tree(things: list[Any], *, careful: bool) -> tuple[list[Any], Ids] | None:
-    """The lists and dicts among things and in them, level by level, and their ids, sorted.
+    """The lists and dicts among things and in them, each before what is in it, and their ids, sorted.
 
-    None where anything in them is no list, no dict with text as keys and no plain value, where one stands in two
-    places, or where they are nested deeply.
+    None where anything in them is no list, no dict with text as keys and no plain value, or one stands in two places.
     """
-    boxes_of_all: list[Any] = []
-    level: list[Any] = things
-    kinds = set(map(type, level))
-    for _ in range(_LEVELS_MOST):
-        if not kinds <= _TREE:
-            return None
-        if kinds <= PLAIN:
-            ids = ids_of(boxes_of_all)
-            return None if ids is None or (careful and not can_encode(things)) else (boxes_of_all, ids)
-        boxes = level if kinds <= _BOXES else [thing for thing in level if type(thing) in _BOXES]
-        if ids_of(boxes) is None:  # What contains itself twice would grow without end.
-            return None
-        boxes_of_all += boxes
-        dicts = boxes if list not in kinds else [box for box in boxes if type(box) is dict]
-        if not set(map(type, chain.from_iterable(dicts))) <= _TEXT:
-            return None
-        kinds = set(map(type, _contents(boxes, kinds)))
-        if not kinds <= PLAIN:
-            level = list(_contents(boxes, set(map(type, boxes))))
-    return None
+    if not set(map(type, things)) <= _TREE:
+        return None
+    boxes: list[Any] = []
+    waiting = [thing for thing in reversed(things) if type(thing) in _BOXES]
+    check_at = _MANY
+    take, add, put = waiting.pop, boxes.append, waiting.append
+    while waiting:
+        box = take()
+        add(box)
+        if type(box) is dict:
+            for key, thing in box.items():
+                kind = type(thing)
+                if kind not in PLAIN:
+                    if kind not in _BOXES:
+                        return None
+                    put(thing)
+                if type(key) is not str:
+                    return None
+        else:
+            for thing in box:
+                kind = type(thing)
+                if kind not in PLAIN:
+                    if kind not in _BOXES:
+                        return None
+                    put(thing)
+        if len(boxes) >= check_at:  # What contains itself would go on without end.
+            if ids_of(boxes) is None:
+                return None
+            check_at *= 2
+    ids = ids_of(boxes)
+    return None if ids is None or (careful and not can_encode(things)) else (boxes, ids)
 
 
-def _contents(boxes: list[Any], kinds: set[type]) -> Iterable[Any]:
-    """What is in lists and dicts."""
-    if dict not in kinds:
-        return chain.from_iterable(boxes)
-    if list not in kinds:
-        return chain.from_iterable(map(dict.values, boxes))
-    return chain.from_iterable([box.values() if type(box) is dict else box for box in boxes])
+def boxes_in(things: list[Any]) -> list[Any]:
+    """The lists and dicts among things that msgpack gave and in them, in the order of `plain_tree`."""
+    boxes: list[Any] = []
+    waiting = [thing for thing in reversed(things) if type(thing) in _BOXES]
+    while waiting:
+        box = waiting.pop()
+        boxes.append(box)
+        waiting += [thing for thing in (box.values() if type(box) is dict else box) if type(thing) in _BOXES]
+    return boxes
 
 
 def ids_of(things: list[Any]) -> Ids | None:
@@ -147,14 +158,3 @@ def has_id(ids: Ids, thing: object) -> bool:
     """Whether a thing is one of those."""
     at = int(ids.searchsorted(np.uint64(id(thing))))
     return at < len(ids) and int(ids[at]) == id(thing)
-
-
-def boxes_in(things: list[Any]) -> list[Any]:
-    """The lists and dicts among things that msgpack gave and in them, in the order of `plain_tree`."""
-    found: list[Any] = []
-    level = [thing for thing in things if type(thing) in _BOXES]
-    while level:
-        found += level
-        inside = chain.from_iterable([box.values() if type(box) is dict else box for box in level])
-        level = [thing for thing in inside if type(thing) in _BOXES]
-    return found

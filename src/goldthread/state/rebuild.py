@@ -9,6 +9,7 @@ Each chunk is verified once, just before the first of its bytes is used: the cop
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -16,8 +17,9 @@ import numpy as np
 from goldthread.errors import CommitDamaged, DoesNotFit
 from goldthread.slots.copying import ALONE_BYTES, Crew, flat
 from goldthread.state.classes import Classes
+from goldthread.state.dtypes import dtype_from
 from goldthread.state.kind import Registry
-from goldthread.state.manifest import dtype_from
+from goldthread.state.memory import array_over
 from goldthread.state.nodes import SAME, Block, Node, Place, parse
 from goldthread.wire.image import CHECKSUM_BYTES, HEADER_BYTES, Header, checksum
 
@@ -55,6 +57,12 @@ class Rebuilder:
         self.classes = classes or Classes()
         self.map = map
         self.pickle = pickle
+        self.bare: list[str] = []
+        """Places of what is given as it says its state, since there is no object to load that."""
+        self.later: list[Callable[[], object]] = []
+        """What is to be done when all is there: how far an iterator has come."""
+        self.lost: list[str] = []
+        """Places of the commit for which a class has no room any more, of things made anew."""
         self.made: dict[Any, Any] = {}
         """What can be referred to again, by its number."""
         self._header = header
@@ -167,9 +175,7 @@ class Rebuilder:
     def view(self, node: Node) -> Array:
         """The array of an "array" node as it lies in the image."""
         dtype, shape, order, at = node.details
-        if node.strides is not None:
-            return np.ndarray(shape, dtype_from(dtype), self.payload, at, node.strides)
-        return np.ndarray(shape, dtype_from(dtype), self.payload, at, order=order)
+        return array_over(self.payload, at, dtype_from(dtype), shape, order, node.strides)
 
     def raw(self, node: Node, place: object) -> memoryview:
         """The bytes of a node whose last two details say where they are."""
@@ -191,6 +197,11 @@ class Rebuilder:
                 self.fill_bytes(made, begin, place, anew=True)
         return self._memories_made[begin], at - begin
 
+    @property
+    def memories_made(self) -> set[int]:
+        """Where memories begin that arrays share and that were made here."""
+        return set(self._memories_made)
+
     def memory_of(self, node: Node, at: int) -> int | None:
         """Which memory a node shares with others; None where it shares none."""
         return None if node.strides is None else self._memories[bisect_right(self._memories, (at, 1 << 63)) - 1][0]
@@ -198,8 +209,8 @@ class Rebuilder:
     def fill_array(self, target: Array, node: Node, place: object, *, anew: bool = False) -> None:
         """Have `fill` copy an "array" node into an array of the same shape and type."""
         source, at = self.view(node), node.details[3]
-        raw = flat(target)
-        is_alike = target.ndim < 2 or target.flags.c_contiguous == source.flags.c_contiguous
+        raw = flat(target) if target.nbytes else None
+        is_alike = target.ndim < 2 or target.strides == source.strides
         if raw is None or node.strides is not None or not is_alike:
             (self._fills_anew if anew else self._fills).append((target, source, at, place))
         else:
@@ -229,6 +240,9 @@ class Rebuilder:
     def forget(self) -> None:
         """Begin again: nothing was made, nothing is to be copied."""
         self.made.clear()
+        self.bare.clear()
+        self.lost.clear()
+        self.later.clear()
         self._memories_made.clear()
         self._fills, self._fills_anew = [], []
 

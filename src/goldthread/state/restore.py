@@ -37,6 +37,8 @@ class Poured(NamedTuple):
     """Keys of the commit that a dict of the program did not have; they stand in it now, where the commit has them."""
     dropped: tuple[str, ...]
     """Places of the commit for which the program's state has no room, such as a field that a class lost."""
+    bare: tuple[str, ...] = ()
+    """Places where the program gave no object to load: what its `state_dict` gave stands there."""
 
 
 def read(image: memoryview, *, map: bool, pickle: bool, classes: Classes | None = None) -> Any:
@@ -75,6 +77,7 @@ def pour(
     try:
         with many_levels():
             fitter, state = _fit(rebuilder, roots["state"], initial)
+            fitter.dropped += rebuilder.lost
             stored = _generators(rebuilder, roots) if generators else None
     except RecursionError as error:
         raise CommitDamaged("the manifest of a commit has a circle where there can be none") from error
@@ -82,7 +85,7 @@ def pour(
     try:
         with many_levels():
             rebuilder.fill()
-            for finish in fitter.noted:
+            for finish in [*fitter.noted, *rebuilder.later]:
                 finish()
     except CommitDamaged as error:
         raise CommitDamaged(
@@ -91,7 +94,7 @@ def pour(
         ) from error
     if stored is not None:
         put_back_generators(stored)
-    return Poured(state, tuple(fitter.unknown), tuple(fitter.added), tuple(fitter.dropped))
+    return Poured(state, tuple(fitter.unknown), tuple(fitter.added), tuple(fitter.dropped), tuple(rebuilder.bare))
 
 
 def _fit(rebuilder: Rebuilder, node: Any, initial: object) -> tuple[Fitter, Any]:
@@ -137,18 +140,23 @@ def _refuse_misfit(fitter: Fitter, *, strict: bool) -> None:
             f" the commit {', '.join(fitter.added[:3])}; going on would begin from scratch at the commit's step",
             hint=HINT,
         )
-    if strict and (fitter.unknown or fitter.dropped):
+    bare = fitter.rebuilder.bare
+    if strict and (fitter.unknown or fitter.dropped or bare):
         raise DoesNotFit(
-            f"the commit and what was given to restore differ: {say_differences(fitter.unknown, fitter.dropped)}",
+            f"the commit and what was given to restore differ: {say_differences(fitter.unknown, fitter.dropped, bare)}",
             hint=HINT,
         )
 
 
-def say_differences(unknown: Any, dropped: Any) -> str:
-    """What the commit does not know, and what of it has no place, in one sentence."""
+def say_differences(unknown: Any, dropped: Any, bare: Any = ()) -> str:
+    """What the commit does not know, what of it has no place, and what it has no object for, in one sentence."""
     parts = []
     if unknown:
         parts.append(f"the commit does not know {', '.join(unknown)}: kept as given")
     if dropped:
         parts.append(f"the commit has {', '.join(dropped)}, for which the program has no place: left out")
+    if bare:
+        parts.append(
+            f"no object was given for {', '.join(bare)}: what its state_dict() gave stands there, for you to load"
+        )
     return "; ".join(parts)

@@ -27,11 +27,17 @@ import numpy as np
 from goldthread.errors import CannotStore
 from goldthread.state.classes import Classes
 from goldthread.state.depth import LEVELS_MOST, many_levels
+from goldthread.state.dtypes import PLAIN_DTYPES
+from goldthread.state.hashes import is_hashed_early
 from goldthread.state.kind import Registry
 from goldthread.state.memory import View, find_views
+from goldthread.state.places import in_brackets
 from goldthread.state.plain import BLOCK_LEAST, PLAIN, Ids, has_id, ids_of, plain_tree, plain_values
 
-__all__ = ["Refusal", "Walk", "as_attribute", "in_brackets", "walk"]
+__all__ = ["HASHED", "Refusal", "Walk", "as_attribute", "in_brackets", "walk"]
+
+HASHED: Final = 2
+"""Of a container: its members are hashed, and what they are hashed by must be whole when it is made."""
 
 _FEWER: Final = frozenset({type(None), bool, float})
 """What is plain with care, too, without a look at it."""
@@ -52,10 +58,6 @@ class Refusal(Exception):
     @property
     def place(self) -> str:
         return "".join(reversed(self.path)) or "state"
-
-
-def in_brackets(name: object) -> str:
-    return f'["{name}"]' if isinstance(name, str) else f"[{name!r}]"
 
 
 def as_attribute(name: object) -> str:
@@ -98,12 +100,30 @@ def _place_of(text: str, roots: dict[str, object], first: Walk) -> str:
     """Where something inexact was met: found by another walk, since places are made on the way out of a refusal."""
     again = Walk(first.registry, first.classes, pickle=first.pickle, careful=first.careful, told=None)
     again.wanted = text
+    if text in first.inexact_arrays:
+        again.arrays = _Finder(first.inexact_arrays[text])
     try:
         with many_levels():
             again.roots(roots)
     except Refusal as refusal:
         return refusal.place
     return "state"
+
+
+class _Finder(list[np.ndarray[Any, Any]]):
+    """The arrays of a walk that is over where it meets one that was found before."""
+
+    def __init__(self, wanted: np.ndarray[Any, Any]) -> None:
+        self._wanted = _where(wanted)
+
+    def append(self, array: np.ndarray[Any, Any]) -> None:
+        if _where(array) == self._wanted:
+            raise Refusal("", "")
+        super().append(array)
+
+
+def _where(array: np.ndarray[Any, Any]) -> object:
+    return array.__array_interface__["data"], array.shape, array.strides
 
 
 class Walk:
@@ -127,17 +147,29 @@ class Walk:
         self.shapes: list[tuple[int, ...]] = []
         self.dtypes: list[np.dtype[Any]] = []
         self.strides: list[tuple[int, ...]] = []
-        """Of the arrays of two or more dimensions: they tell C order from F order."""
+        """Of the arrays of two or more dimensions: they tell in which order the elements lie."""
+        self.steps: dict[int, tuple[int, ...]] = {}
+        """Of those arrays that own no memory and have gaps between their elements: their strides."""
+        self.plains: dict[int, np.ndarray[Any, Any]] = {}
+        """By id of what owns memory with objects and is of a subclass of ndarray: the plain array of that."""
+        self.read_only: list[int] = []
+        """Indexes of the arrays that may not be written."""
         self.keys: list[object] = []
         """What tells equal keys apart: 1, True and 1.0."""
         self.inexact: dict[str, str] = {}
         """What cannot come back exactly in some respect, and where it was met."""
+        self.inexact_arrays: dict[str, np.ndarray[Any, Any]] = {}
+        """What of that was seen of arrays when all were known."""
         self.buffers = registry.buffers
         """The kinds whose atoms take a place, beside "array"."""
         self.seen: dict[int, int] = {}
         """By id the number of what can be shared; a block has one of its own, under a negative id."""
-        self.stack: list[bool] = []
-        """Of each container that the walk is inside of: whether it must be whole when it is made."""
+        self.stack: list[int] = []
+        """Of each container that the walk is inside of: whether it must be whole when it is made, or `HASHED`."""
+        self.inner: list[object] = []
+        """Those containers."""
+        self.owned: dict[int, object] = {}
+        """By id of a `__dict__`: the object that is stored with it."""
         self.open: dict[int, int] = {}
         """By id: where on the stack a container is."""
         self.wanted: str | None = None
@@ -147,6 +179,8 @@ class Walk:
         self._plain = _FEWER if careful else PLAIN
         self._blocks: list[tuple[int, Ids, list[Any]]] = []
         """Number, ids and things of each block."""
+        self._owned_blocks: list[tuple[Ids, list[Any], list[Any]]] = []
+        """Of each block of objects the ids of their `__dict__`, those, and the objects."""
         self._kept: list[object] = []
         """Objects made for the walk, alive so that no other object gets their id."""
 
@@ -172,7 +206,7 @@ class Walk:
                 if kind in plain:
                     atoms.append("value")
                     values.append(thing)
-                elif kind is np.ndarray and not thing.dtype.hasobject:  # type: ignore[attr-defined]
+                elif kind is np.ndarray and thing.base is None and id(thing.dtype) in PLAIN_DTYPES:  # type: ignore[attr-defined]
                     number = len(seen)
                     if seen.setdefault(id(thing), number) == number:
                         atoms.append("array")
@@ -197,19 +231,44 @@ class Walk:
         number = len(self.seen)
         first = self.seen.setdefault(id(thing), number)
         if first == number:
+            owner = self.owner_of(thing) if type(thing) is dict else None
+            if owner is not None:
+                del self.seen[id(thing)]
+                self.atoms.append(("own_dict", 1))
+                self.enter(owner)
+                return False
             if not self._blocks or (place := self._place_in_block(thing)) is None:
                 return True
             del self.seen[id(thing)]
             self.atoms.append(("same", *place))
             return False
         at = self.open.get(id(thing))
-        if at is not None and any(self.stack[at:]):
+        if at is not None and any(self.stack[at:]) and self._is_needed_whole(thing, at):
             raise Refusal(
                 "it contains itself by way of something that can only be made when its contents are whole",
                 "break the cycle: keep the back reference out of the state and set it after restore",
             )
         self.atoms.append(("same", first))
         return False
+
+    def _is_needed_whole(self, thing: object, at: int) -> bool:
+        """Whether a container that is open cannot be referred to here: what must be whole, or what is hashed by its
+        contents, stands between."""
+        for index, flag in enumerate(self.stack[at:], at):
+            if flag == HASHED:
+                member = self.inner[index + 1] if index + 1 < len(self.inner) else thing
+                if not any(type(one).__hash__ is None or is_hashed_early(one) for one in (member, thing)):
+                    return True
+            elif flag:
+                return True
+        return False
+
+    def owner_of(self, attributes: object) -> object:
+        """The object that was stored with this `__dict__`; None where none was."""
+        for ids, contents, items in self._owned_blocks:
+            if has_id(ids, attributes):
+                return next(item for item, content in zip(items, contents, strict=True) if content is attributes)
+        return self.owned.get(id(attributes))
 
     def _place_in_block(self, thing: object) -> tuple[int, int] | None:
         for number, ids, items in self._blocks:
@@ -219,7 +278,7 @@ class Walk:
 
     def inside(
         self, thing: object, atom: tuple[Any, ...], names: Iterable[Any], things: Collection[object],
-        form: Callable[[Any], str], *, whole: bool = False,
+        form: Callable[[Any], str], *, whole: int = False,
     ) -> None:  # fmt: skip
         """Note a container and visit its children; the word ends with their count. Where they are noted at once it ends
         with "values" or "tree" (one value has them all, and what is in them), or with a word: one value has a dict of
@@ -234,21 +293,23 @@ class Walk:
         elif len(things) >= BLOCK_LEAST and self._block(atom, things):
             pass
         else:
-            there = list(things)  # Another thread may change it meanwhile.
+            there = self.made(list(things))  # Another thread may change it meanwhile.
             self.atoms.append((*atom, len(there)))
             self.visit(thing, names, there, form, whole=whole)
 
     def visit(
         self, thing: object, names: Iterable[Any], things: Iterable[object], form: Callable[[Any], str],
-        *, whole: bool = False,
+        *, whole: int = False,
     ) -> None:  # fmt: skip
         """Visit the children of a container whose word is noted."""
         if len(self.stack) >= LEVELS_MOST:
             raise Refusal(f"it is nested too deeply: more than {LEVELS_MOST} levels", "flatten it")
         self.open[id(thing)] = len(self.stack)
         self.stack.append(whole)
+        self.inner.append(thing)
         self.children(names, things, form)
         self.stack.pop()
+        self.inner.pop()
         del self.open[id(thing)]
 
     def _block(self, atom: tuple[Any, ...], things: Collection[object]) -> bool:
@@ -263,7 +324,11 @@ class Walk:
             return False
         boxes, ids = tree
         if contents is not items:  # What is there of an object is the object, not the dict of its attributes.
-            boxes[: len(items)] = items
+            if self._has_seen(ids) or any(id(one) in self.owned for one in contents):
+                return False
+            attributes = ids
+            owners = dict(zip(map(id, contents), items, strict=True))
+            boxes = [owners.get(id(box), box) for box in boxes]
             found_ids = ids_of(boxes)
             if found_ids is None:
                 return False
@@ -273,6 +338,8 @@ class Walk:
         number = len(self.seen)
         self.seen[-1 - number] = number
         self._blocks.append((number, ids, boxes))
+        if contents is not items:
+            self._owned_blocks.append((attributes, contents, items))
         self.atoms.append((*atom, word))
         self.values.append(contents)
         return True
@@ -306,3 +373,9 @@ class Walk:
             raise Refusal(text, "")
         if self._told is None or text not in self._told:
             self.inexact.setdefault(text, "")
+
+    def tell_of(self, text: str, array: np.ndarray[Any, Any]) -> None:
+        """The same of an array, when all arrays are known."""
+        if self._told is None or text not in self._told:
+            self.inexact.setdefault(text, "")
+            self.inexact_arrays.setdefault(text, array)

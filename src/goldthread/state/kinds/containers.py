@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
+from itertools import count
 from typing import Any, Final
 
 from goldthread.errors import DoesNotFit
 from goldthread.state.classes import class_path
 from goldthread.state.fit import HINT
+from goldthread.state.hashes import equals_itself_only
 from goldthread.state.kind import Family, Form, Kind, Store
 from goldthread.state.kinds.names import find, refuse_unless_found
 from goldthread.state.kinds.sets import KINDS as SETS
 from goldthread.state.kinds.sets import STORES as SET_STORES
+from goldthread.state.kinds.sets import refuse_open
 from goldthread.state.nodes import Node, Place
 from goldthread.state.plain import INT_LEAST, INT_MOST, TINY_BYTES, can_encode
-from goldthread.state.walk import Refusal, Walk, as_attribute, in_brackets
+from goldthread.state.walk import HASHED, Walk, as_attribute, in_brackets
 
 __all__ = ["DICTS", "FAMILY", "fit_dict", "store_deque", "store_dict", "store_list", "store_tuple"]
 
@@ -29,8 +32,7 @@ _EMPTY: Final = ()
 
 def store_list(walk: Walk, thing: list[object]) -> None:
     if walk.enter(thing):
-        items = list.copy(thing)
-        walk.inside(thing, ("list",), range(len(items)), items, in_brackets)
+        walk.inside(thing, ("list",), count(), thing, in_brackets)
 
 
 def store_tuple(walk: Walk, thing: tuple[object, ...]) -> None:
@@ -45,6 +47,9 @@ def store_dict(walk: Walk, thing: dict[Any, object]) -> None:
     """A dict of exactly one of the known types."""
     if walk.enter(thing):
         kind = type(thing)
+        if kind is OrderedDict and vars(thing):
+            _attributed(walk, thing)
+            return
         contents: Any = dict.copy(thing) if kind is not OrderedDict else dict(OrderedDict.items(thing))  # type: ignore[arg-type]
         if kind is defaultdict:
             _defaultdict(walk, thing, contents)
@@ -60,37 +65,38 @@ def note_dict(walk: Walk, thing: object, atom: tuple[Any, ...], contents: dict[A
     if kinds <= _TEXT:
         walk.inside(thing, (*atom, keys), keys, contents.values(), in_brackets)
     elif kinds <= _PLAIN_KEYS and all(map(_is_plain_key, keys)):
-        walk.keys.append(list(map(type, keys)) if float not in kinds and tuple not in kinds else repr(keys))
+        walk.keys.append(list(map(type, keys)) if float not in kinds else repr(keys))
         walk.inside(thing, (*atom, keys), keys, contents.values(), in_brackets)
     else:
         walk.atoms.append((*atom, None, 2 * len(keys)))
-        _refuse_open_keys(walk, keys)
-        walk.visit(thing, [*keys, *keys], [*keys, *contents.values()], in_brackets)
+        refuse_open(walk, keys, "a key")
+        walk.visit(thing, keys, keys, in_brackets, whole=HASHED)
+        walk.visit(thing, keys, contents.values(), in_brackets)
 
 
 _TEXT: Final = frozenset({str})
-_PLAIN_KEYS: Final = frozenset({str, int, bool, float, bytes, type(None), tuple})
+_PLAIN_KEYS: Final = frozenset({str, int, bool, float, bytes, type(None)})
+"""Not tuples: one that is a key may stand somewhere else, too."""
 
 
 def _is_plain_key(key: Any) -> bool:
     kind = type(key)
     if kind is int:
         return bool(INT_LEAST <= key <= INT_MOST)
-    if kind is tuple:
-        return all(type(part) in _PLAIN_KEYS and _is_plain_key(part) for part in key)
     return kind is not bytes or len(key) < TINY_BYTES
-
-
-def _refuse_open_keys(walk: Walk, keys: list[Any]) -> None:
-    """What is hashed must be whole when it is."""
-    if any(id(key) in walk.open for key in keys):
-        raise Refusal("it contains itself as a key", "a key must be whole before it can be found again")
 
 
 def _defaultdict(walk: Walk, thing: Any, contents: dict[Any, Any]) -> None:
     factory = thing.default_factory
     walk.atoms.append(("factory_dict", 2))
     walk.visit(thing, [".default_factory", None], [factory, walk.made(contents)], _piece)
+
+
+def _attributed(walk: Walk, thing: Any) -> None:
+    """Other than a dict it takes attributes; what torch's modules say of themselves has some."""
+    walk.atoms.append(("attributed", [None, None], 2))
+    plain = walk.made(OrderedDict(OrderedDict.items(thing)))
+    walk.visit(thing, [None, None], [plain, walk.made(dict(vars(thing)))], _piece)
 
 
 def _piece(name: object) -> str:
@@ -155,6 +161,15 @@ def _make_factory_dict(rebuilder: Any, node: Node, place: object) -> Any:
     return made
 
 
+def _make_attributed(rebuilder: Any, node: Node, place: object) -> Any:
+    contents, attributes = node.expand()
+    made: Any = rebuilder.note(node, OrderedDict())
+    for key, value in rebuilder.make(contents, place).items():
+        made[key] = value
+    vars(made).update(rebuilder.make(attributes, place))
+    return made
+
+
 def _make_deque(rebuilder: Any, node: Node, place: object) -> Any:
     made = rebuilder.note(node, deque(maxlen=node.details[0]))
     made.extend(rebuilder.children(node, place))
@@ -183,8 +198,8 @@ def build_named(kind: Any, names: list[str], values: list[Any]) -> Any:
 
 def fit_dict(fitter: Any, node: Node, current: dict[Any, Any], place: object) -> Any:
     fitter.begin(node, current)
-    keys = fitter.rebuilder.keys(node, place)
-    contents = fitter.fields(node, keys, dict(current), place, takes_all=True)
+    keys, present = _fit_keys(fitter, node, dict(current), place)
+    contents = fitter.fields(node, keys, present, place, takes_all=True)
 
     def finish() -> None:
         dict.clear(current) if type(current) is not OrderedDict else current.clear()
@@ -193,6 +208,27 @@ def fit_dict(fitter: Any, node: Node, current: dict[Any, Any], place: object) ->
 
     fitter.noted.append(finish)
     return current
+
+
+def _fit_keys(fitter: Any, node: Node, current: dict[Any, Any], place: object) -> tuple[list[Any], dict[Any, Any]]:
+    """The keys of the commit, and what the program has under them.
+
+    A key that equals nothing but itself (an object, NaN) is the program's own where that took it at another place; of
+    the others nobody knows which is which, so for each that the commit has one of the program goes.
+    """
+    keys = fitter.rebuilder.keys(node, place)
+    own = [key for key in current if equals_itself_only(key)]
+    if not own:
+        return keys, current
+    taken = set(map(id, keys))
+    left = [key for key in own if id(key) not in taken]
+    gone: set[int] = set()
+    for key in keys:
+        if key not in current and equals_itself_only(key):
+            partner = next((one for one in left if type(one) is type(key) and id(one) not in gone), None)
+            if partner is not None:
+                gone.add(id(partner))
+    return keys, {key: value for key, value in current.items() if id(key) not in gone}
 
 
 def _fit_factory_dict(fitter: Any, node: Node, current: Any, place: object) -> Any:
@@ -206,6 +242,16 @@ def _fit_factory_dict(fitter: Any, node: Node, current: Any, place: object) -> A
     return current
 
 
+def _fit_attributed(fitter: Any, node: Node, current: Any, place: object) -> Any:
+    contents, attributes = node.expand()
+    fitter.begin(node, current)
+    fit_dict(fitter, contents, current, place)
+    made = fitter.make(attributes, place)
+    if type(current) is OrderedDict:
+        fitter.noted.append(lambda: vars(current).update(made))
+    return current
+
+
 def _fit_list(fitter: Any, node: Node, current: list[Any], place: object) -> Any:
     fitter.begin(node, current)
     items = fitter.items(node, current, place)
@@ -214,7 +260,7 @@ def _fit_list(fitter: Any, node: Node, current: list[Any], place: object) -> Any
 
 
 def _fit_tuple(fitter: Any, node: Node, current: tuple[Any, ...], place: object) -> Any:
-    return tuple(fitter.items(node, current, place))
+    return fitter.rebuilder.note(node, tuple(fitter.items(node, current, place)))
 
 
 def _fit_deque(fitter: Any, node: Node, current: deque[Any], place: object) -> Any:
@@ -237,7 +283,7 @@ def _fit_named(fitter: Any, node: Node, current: Any, place: object) -> Any:
     if stored != kind.__qualname__:
         raise DoesNotFit(f"{place}: the commit has a {stored}, the program a {kind.__qualname__}", hint=HINT)
     contents = fitter.fields(node, node.keys, current._asdict(), place, takes_all=False)
-    return build_named(kind, list(contents), list(contents.values()))
+    return fitter.rebuilder.note(node, build_named(kind, list(contents), list(contents.values())))
 
 
 DICTS: Final = ("dict", "OrderedDict", "Counter", "defaultdict")
@@ -261,6 +307,7 @@ FAMILY: Final = Family(
             "factory_dict", Form.CONTAINER, _make_factory_dict, suits=_exactly(defaultdict), fit=_fit_factory_dict,
             group="dict",
         ),
+        Kind("attributed", Form.KEYED, _make_attributed, fit=_fit_attributed, group="dict", attributes=True),
         Kind("deque", Form.CONTAINER, _make_deque, suits=_exactly(deque), fit=_fit_deque),
         Kind(
             "namedtuple", Form.KEYED, _make_named, suits=lambda thing: _claim(type(thing)) is not None, fit=_fit_named,

@@ -8,7 +8,21 @@ from goldthread.errors import DoesNotFit
 from goldthread.state.classes import class_path, loaded
 from goldthread.state.walk import Refusal, Walk
 
-__all__ = ["find", "refuse_unless_found"]
+__all__ = ["derives", "find", "is_named", "refuse_unless_found"]
+
+
+def is_named(path: str, kinds: Any) -> bool:
+    """Whether what is loaded under a path is of these kinds, and has this very name.
+
+    A path may lead out of a library by way of what a module imported, to a name that means something else.
+    """
+    found = loaded(path)
+    return isinstance(found, kinds) and class_path(found) == path
+
+
+def derives(cls: type, path: str) -> bool:
+    """Whether a class is, or derives from, the one of this path; no library is needed to ask."""
+    return any(class_path(base) == path for base in cls.__mro__)
 
 
 def refuse_unless_found(walk: Walk, cls: Any) -> None:

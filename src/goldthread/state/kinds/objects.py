@@ -5,8 +5,11 @@ the items of that. It is made by `__new__` of that builtin base and its attribut
 `__init__`. What cannot be had this way is refused: a class with memory of its own (written in C), one that runs code
 when it dies or is read, one whose name does not lead to it.
 
+An object may contain itself by way of its attributes, always: it is there before they are. A `__dict__` that stands in
+the state besides, or is that of two objects, comes back so: it is the "__dict__" of an object, or its "own_dict".
+
 What the class itself says of its state (`__getstate__`, `__reduce_ex__`) is used only where it is registered
-(`recipes.py`) or pickle is allowed.
+(`reduced.py`) or pickle is allowed.
 """
 
 from __future__ import annotations
@@ -14,125 +17,22 @@ from __future__ import annotations
 import dataclasses
 import types
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from contextlib import suppress
+from typing import Any, Final
 
 from goldthread.errors import DoesNotFit
 from goldthread.state.classes import class_path
 from goldthread.state.fit import HINT
 from goldthread.state.kind import Family, Form, Kind, Store
-from goldthread.state.kinds.bases import Base, base_of
+from goldthread.state.kinds.bases import Base
 from goldthread.state.kinds.names import find, refuse_unless_found
 from goldthread.state.kinds.pickles import customises, store_pickle
-from goldthread.state.nodes import Block, Node
+from goldthread.state.kinds.plans import REGISTER, Plan, contents_of, plan_of, slots_of
+from goldthread.state.nodes import Block, Node, Place
+from goldthread.state.plain import can_encode
 from goldthread.state.walk import Refusal, Walk, as_attribute
 
-__all__ = ["FAMILY", "plan_of", "store_object"]
-
-_REGISTER: Final = "goldthread.register({}, to=..., back=...) says how it is stored; or keep it out of the state"
-_HEAP_TYPE: Final = 1 << 9
-_MANAGED_DICT: Final = 1 << 4
-_MANAGED_WEAKREF: Final = 1 << 3
-_POINTER_BYTES: Final = tuple.__itemsize__
-
-
-class Plan(NamedTuple):
-    """How the objects of a class are taken apart."""
-
-    base: Base | None
-    """Of what builtin they are; None: of `object` alone."""
-    slots: dict[str, types.MemberDescriptorType]
-    attributes: types.GetSetDescriptorType | None
-    """Gives their `__dict__`."""
-    fields: list[str] | None
-    """Of a dataclass."""
-    refusal: tuple[str, str] | None
-    """Why they cannot be stored, and a way out."""
-
-
-_plans: Final[dict[type, Plan]] = {}
-
-
-def plan_of(cls: type) -> Plan:
-    """What cannot be stored has a refusal in its plan."""
-    plan = _plans.get(cls)
-    if plan is None:
-        plan = _plans[cls] = _make_plan(cls)
-    return plan
-
-
-def _make_plan(cls: type) -> Plan:
-    slots: dict[str, types.MemberDescriptorType] = {}
-    doubled = False
-    base: Base | None = None
-    attributes = None
-    odd: str | None = None
-    solid: type = object
-    for one in cls.__mro__:
-        if not one.__flags__ & _HEAP_TYPE or base_of(one) is not None:
-            solid, base = one, base_of(one)
-            if attributes is None and "__dict__" in vars(one):
-                attributes = vars(one)["__dict__"]
-            break
-        for name, value in vars(one).items():
-            if isinstance(value, types.MemberDescriptorType):
-                doubled |= name in slots
-                slots[name] = value
-            elif name == "__dict__":
-                attributes = attributes or value
-            elif odd is None and _has_side_effects(value):
-                odd = name
-    refusal = _refusal(cls, solid, base, slots, attributes, odd, doubled)
-    fields = [field.name for field in dataclasses.fields(cls)] if dataclasses.is_dataclass(cls) else None
-    return Plan(base, slots, attributes, fields, refusal)
-
-
-def _has_side_effects(value: object) -> bool:
-    """Whether an attribute of a class is a descriptor that may keep what is set somewhere else."""
-    if isinstance(value, (property, types.MemberDescriptorType, types.GetSetDescriptorType, type)):
-        return False
-    return hasattr(type(value), "__set__") or hasattr(type(value), "__delete__")
-
-
-def _refusal(
-    cls: type, solid: type, base: Base | None, slots: Any, attributes: Any, odd: str | None, doubled: bool
-) -> tuple[str, str] | None:
-    hint = _REGISTER.format(cls.__qualname__)
-    if solid is not object and base is None:
-        return f"{cls.__name__} has memory that is not Python's ({solid.__module__}.{solid.__qualname__})", hint
-    if hasattr(cls, "__del__"):
-        return f"{cls.__name__} runs code when it dies (__del__)", hint
-    if odd is not None:
-        return f"{cls.__name__} keeps {odd} by a descriptor that may put it somewhere else", hint
-    if doubled:
-        return f"{cls.__name__} has two slots of one name", hint
-    if attributes is not None and not isinstance(attributes, types.GetSetDescriptorType):
-        return f"{cls.__name__} computes its __dict__", hint
-    if base is None and cls.__basicsize__ > _expected_bytes(cls, slots):
-        return f"{cls.__name__} has memory that is not Python's", hint
-    return None
-
-
-def _expected_bytes(cls: type, slots: Any) -> int:
-    """What objects of a class written in Python take, as `object.__reduce_ex__` reckons it."""
-    size = object.__basicsize__ + _POINTER_BYTES * len(slots)
-    if cls.__dictoffset__ and not cls.__flags__ & _MANAGED_DICT:
-        size += _POINTER_BYTES
-    if cls.__weakrefoffset__ and not cls.__flags__ & _MANAGED_WEAKREF:
-        size += _POINTER_BYTES
-    return size
-
-
-def contents_of(plan: Plan, thing: Any) -> dict[str, Any]:
-    """The attributes of an object, those in slots first."""
-    contents: dict[str, Any] = {}
-    for name, slot in plan.slots.items():
-        try:
-            contents[name] = slot.__get__(thing)
-        except AttributeError:
-            continue
-    if plan.attributes is not None:
-        contents.update(dict.copy(plan.attributes.__get__(thing)))
-    return contents
+__all__ = ["FAMILY", "Plan", "contents_of", "plan_of", "store_object"]
 
 
 def store_object(walk: Walk, thing: Any) -> None:
@@ -142,7 +42,7 @@ def store_object(walk: Walk, thing: Any) -> None:
         store_pickle(walk, thing)
         return
     if plan.refusal is not None:
-        raise Refusal(f"{cls.__qualname__} cannot be stored: {plan.refusal[0]}", plan.refusal[1])
+        raise Refusal(f"{cls.__qualname__} cannot be stored: it {_said(plan, cls)}", plan.refusal[1])
     try:
         refuse_unless_found(walk, cls)
     except Refusal:
@@ -152,15 +52,45 @@ def store_object(walk: Walk, thing: Any) -> None:
         raise
     if not walk.enter(thing):
         return
-    contents = contents_of(plan, thing)
+    contents = _stored_contents(walk, plan, thing)
     names: list[Any] = list(contents)
-    if plan.base is None:
+    if plan.base is None or plan.base.take is None:
         atom = ("object", class_path(cls), plan.fields, names)
         walk.inside(thing, atom, names, contents.values(), as_attribute)
-    else:
-        walk.atoms.append(("object", class_path(cls), plan.fields, [None, *names], len(names) + 1))
-        items = walk.made(plan.base.take(thing))
-        walk.visit(thing, [None, *names], [items, *contents.values()], as_attribute, whole=plan.base.is_whole)
+        return
+    if plan.base.tell is not None and (lost := plan.base.tell(thing)) is not None:
+        walk.tell(lost)
+    walk.atoms.append(("object", class_path(cls), plan.fields, [None, *names], len(names) + 1))
+    items = walk.made(plan.base.take(thing))
+    walk.visit(thing, [None], [items], as_attribute, whole=plan.base.is_strict)
+    walk.visit(thing, names, contents.values(), as_attribute)
+
+
+def _said(plan: Plan, cls: type) -> str:
+    return plan.refusal[0].removeprefix(f"{cls.__name__} ") if plan.refusal is not None else ""
+
+
+def _stored_contents(walk: Walk, plan: Plan, thing: Any) -> dict[str, Any]:
+    """The attributes as they are stored: a `__dict__` that was met before as it is."""
+    if plan.attributes is None:
+        return slots_of(plan, thing)
+    own = plan.attributes.__get__(thing)
+    contents = slots_of(plan, thing)
+    if id(own) in walk.seen or walk.owner_of(own) is not None:
+        if isinstance(plan.attributes, types.MemberDescriptorType):
+            raise Refusal("its __dict__ stands before it in the state", "put the object first, or a copy of the dict")
+        contents["__dict__"] = own
+        return contents
+    if type(own) is not dict:
+        raise Refusal(f"its __dict__ is a {type(own).__qualname__}", REGISTER.format(type(thing).__qualname__))
+    walk.owned[id(own)] = thing
+    attributes = dict.copy(own)
+    if not set(map(type, attributes)) <= {str} or (walk.careful and not can_encode(list(attributes))):
+        raise Refusal("it has an attribute whose name is no text", "give it a name that can be written")
+    if "__dict__" in attributes or not plan.slots.keys().isdisjoint(attributes):
+        raise Refusal("two of its attributes have one name, in a slot and in its __dict__", "take one of them out")
+    contents.update(attributes)
+    return contents
 
 
 def _block(walk: Walk, cls: type, things: list[Any]) -> tuple[tuple[Any, ...], list[dict[str, Any]]] | None:
@@ -175,33 +105,86 @@ def _block(walk: Walk, cls: type, things: list[Any]) -> tuple[tuple[Any, ...], l
     return ("object", class_path(cls), plan.fields), list(map(take, things))
 
 
+# Anew.
+
+
 def _make_object(rebuilder: Any, node: Node, place: object) -> Any:
     cls = find(rebuilder, node.details[0], place)
     plan = _plan_for_restore(cls, place)
-    if plan.base is None or not plan.base.is_whole:
-        made = rebuilder.note(node, object.__new__(cls) if plan.base is None else plan.base.new(cls, None))
-        children = rebuilder.children(node, place)
-        if plan.base is not None and plan.base.fill is not None:
-            plan.base.fill(made, children[0])
+    children = list(zip(node.keys, node.expand(), strict=True))
+    has_items = bool(children) and children[0][0] is None
+    if has_items != plan.has_items:
+        raise DoesNotFit(f"{place}: {cls.__qualname__} derives from another builtin now", hint=HINT)
+    if plan.base is None or not has_items:
+        made = rebuilder.note(node, plan.new(cls))
     else:
-        children = rebuilder.children(node, place)
-        made = rebuilder.note(node, plan.base.new(cls, children[0]))
-    contents = {name: value for name, value in zip(node.keys, children, strict=True) if name is not None}
-    _set_attributes(plan, made, contents, place)
+        made = _make_with_items(rebuilder, plan.base, cls, node, place)
+    contents = {
+        name: rebuilder.make(child, Place(place, node, name)) if type(child) is Node else child
+        for name, child in children[has_items:]
+    }
+    _set_attributes(plan, made, _with_fields(rebuilder, plan, cls, node.details[1], contents, place), place)
     return made
+
+
+def _make_with_items(rebuilder: Any, base: Base, cls: Any, node: Node, place: object) -> Any:
+    child = node.expand()[0]
+    if base.is_whole:
+        items = rebuilder.make(child, place)
+        made = rebuilder.note(node, base.new(cls, items))
+    else:
+        made = rebuilder.note(node, base.new(cls, None))
+        items = rebuilder.make(child, place)
+    if base.fill is not None:
+        base.fill(made, items)
+    return made
+
+
+def _with_fields(
+    rebuilder: Any, plan: Plan, cls: Any, stored: list[str] | None, contents: dict[str, Any], place: object
+) -> dict[str, Any]:
+    """The attributes, as a dataclass has its fields now: what it lost is left out and said, what it gained has its
+    default."""
+    if plan.fields == stored or plan.fields is None or stored is None:
+        return contents
+    for name in set(stored) - set(plan.fields):
+        if name in contents:
+            rebuilder.lost.append(f"{place}.{name}")
+            del contents[name]
+    for one in dataclasses.fields(cls):
+        if one.name in stored or one.name in contents or not one.init:
+            continue
+        if one.default_factory is not dataclasses.MISSING:
+            contents[one.name] = one.default_factory()
+        elif one.default is not dataclasses.MISSING:
+            contents[one.name] = one.default
+        else:
+            raise DoesNotFit(
+                f"{place}: {cls.__qualname__} has a field {one.name} now, which the commit does not know",
+                hint=f"give the field {one.name} a default, or give restore what fits",
+            )
+    return contents
 
 
 def _make_objects(rebuilder: Any, block: Block, place: object) -> list[Any]:
     cls = find(rebuilder, block.details[0], place)
     plan = _plan_for_restore(cls, place)
     new = object.__new__
-    if plan.base is not None or plan.slots or plan.attributes is None:
+    if plan.base is not None or plan.slots or plan.attributes is None or plan.fields != block.details[1]:
         return [rebuilder.make(node, place) for node in block.nodes]
     made = [new(cls) for _ in block.items]
     take: Any = plan.attributes.__get__
     for attributes, contents in zip(map(take, made), block.items, strict=True):
         attributes.update(contents)
     return made
+
+
+def _make_own_dict(rebuilder: Any, node: Node, place: object) -> Any:
+    owner = rebuilder.children(node, place)[0]
+    plan = plan_of(type(owner))
+    if plan.attributes is None:
+        raise DoesNotFit(f"{place}: {type(owner).__qualname__} has no __dict__ any more", hint=HINT)
+    return plan.attributes.__get__(owner)
 
 
 def _plan_for_restore(cls: Any, place: object) -> Plan:
@@ -212,9 +195,18 @@ def _plan_for_restore(cls: Any, place: object) -> Plan:
 
 
 def _set_attributes(plan: Plan, made: Any, contents: dict[str, Any], place: object) -> None:
-    if not plan.slots and plan.attributes is not None:
-        plan.attributes.__get__(made).update(contents)
-        return
+    """Its attributes are these and no others."""
+    if type(contents.get("__dict__")) is dict and plan.attributes is not None:
+        plan.attributes.__set__(made, contents.pop("__dict__"))
+    elif plan.attributes is not None:
+        plan.attributes.__get__(made).clear()
+        if not plan.slots:
+            plan.attributes.__get__(made).update(contents)
+            return
+    for name, slot in plan.slots.items():
+        if name not in contents:
+            with suppress(AttributeError):
+                slot.__delete__(made)
     for name, value in contents.items():
         if name in plan.slots:
             plan.slots[name].__set__(made, value)
@@ -224,6 +216,9 @@ def _set_attributes(plan: Plan, made: Any, contents: dict[str, Any], place: obje
             raise DoesNotFit(f"{place}: {type(made).__qualname__} has no place for {name} any more", hint=HINT)
 
 
+# Poured.
+
+
 def _fit_object(fitter: Any, node: Node, current: Any, place: object) -> Any:
     """Its class is the program's, if the name is the same. What can be changed stays the program's own object; a
     frozen one is made anew, around what can."""
@@ -231,20 +226,21 @@ def _fit_object(fitter: Any, node: Node, current: Any, place: object) -> Any:
     if stored != cls.__qualname__:
         raise DoesNotFit(f"{place}: the commit has a {stored}, the program a {cls.__qualname__}", hint=HINT)
     plan = plan_of(cls)
+    base = plan.base
     has_items = bool(node.keys) and node.keys[0] is None
-    if has_items != (plan.base is not None) or (plan.base is not None and plan.base.is_whole):
+    if has_items != plan.has_items or "__dict__" in node.keys:
         return fitter.make(node, place)
-    target = object.__new__(cls) if _is_frozen(cls) and plan.base is None else current
+    if base is not None and (base.is_whole or not base.pours):
+        return fitter.make(node, place)
+    target = plan.new(cls) if _is_frozen(cls) and not has_items else current
     fitter.begin(node, target)
-    items = fitter.fit(node.expand()[0], plan.base.take(current), place) if plan.base is not None else None
+    items = _fit_items(fitter, base, node.expand()[0], current, place) if base is not None and has_items else None
     present = contents_of(plan, current)
     contents = fitter.attributes(node, _room(plan, node), present, place)
 
     def finish() -> None:
-        if plan.base is not None:
-            plan.base.refill(target, items)
-        if plan.attributes is not None:
-            plan.attributes.__get__(target).clear()
+        if base is not None:
+            base.refill(target, items)
         _set_attributes(plan, target, contents, place)
 
     if target is current:
@@ -252,6 +248,12 @@ def _fit_object(fitter: Any, node: Node, current: Any, place: object) -> Any:
     else:
         finish()
     return target
+
+
+def _fit_items(fitter: Any, base: Base, child: Any, current: Any, place: object) -> Any:
+    if base.sorts and base.take is not None:
+        return fitter.fit(child, base.take(current), place)
+    return fitter.make(child, place)
 
 
 def _is_frozen(cls: Any) -> bool:
@@ -280,6 +282,7 @@ FAMILY: Final = Family(
             fit=_fit_object,
             attributes=True,
         ),
+        Kind("own_dict", Form.CONTAINER, _make_own_dict, is_shared=False, attributes=True),
     ),
     claim=_claim,
     block=_block,

@@ -12,17 +12,17 @@ from goldthread.state.kind import Family, Form, Kind
 from goldthread.state.nodes import Node
 from goldthread.state.walk import Refusal, Walk
 
-__all__ = ["ALLOW", "FAMILY", "customises", "store_pickle"]
+__all__ = ["ALLOW", "FAMILY", "SPECIAL", "customises", "store_pickle"]
 
 ALLOW: Final = (
     "goldthread.join(..., pickle=True) allows pickle for such leaves: then restoring runs code that the pickle names"
 )
-_SPECIAL: Final = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__getnewargs__", "__getnewargs_ex__")
+SPECIAL: Final = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__getnewargs__", "__getnewargs_ex__")
 
 
 def customises(cls: type) -> bool:
     """Whether a class says itself how it is pickled."""
-    return any(getattr(cls, name, None) is not getattr(object, name, None) for name in _SPECIAL)
+    return any(getattr(cls, name, None) is not getattr(object, name, None) for name in SPECIAL)
 
 
 def store_pickle(walk: Walk, thing: object) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from goldthread.state.kind import Family, Form, Kind, Store
+from goldthread.state.kinds.numpy_bases import fill_randomstate, take_randomstate
 from goldthread.state.nodes import Node
 from goldthread.state.walk import Refusal, Walk
 
@@ -18,18 +19,36 @@ _BIT_GENERATORS: Final = {kind.__name__: kind for kind in (
     np.random.MT19937, np.random.PCG64, np.random.PCG64DXSM, np.random.Philox, np.random.SFC64
 )}  # fmt: skip
 
+_GLOBAL: Final = np.random.random_sample.__self__  # type: ignore[attr-defined]
+_GLOBAL_OF_PYTHON: Final = random.random.__self__  # type: ignore[attr-defined]
+"""The generators behind the functions of `np.random` and `random`; estimators hold the first."""
+_GLOBALS: Final = {"numpy.random": _GLOBAL, "random": _GLOBAL_OF_PYTHON}
+
 
 def _random(walk: Walk, thing: random.Random) -> None:
+    if thing is _GLOBAL_OF_PYTHON and _is_global(walk, "random"):
+        return
     if walk.enter(thing):
         version, words, gauss = thing.getstate()
         walk.note("random", [version, array.array("I", words).tobytes(), gauss])
 
 
 def _randomstate(walk: Walk, thing: np.random.RandomState) -> None:
+    if thing is _GLOBAL and _is_global(walk, "numpy.random"):
+        return
     if walk.enter(thing):
-        state: Any = thing.get_state(legacy=False)
-        _refuse_own(state["bit_generator"], thing._bit_generator)
-        _state(walk, "randomstate", state["bit_generator"], state, None)
+        bits, has_gauss, gauss = take_randomstate(thing)
+        walk.atoms.append(("legacy_numbers", 3))
+        walk.visit(thing, [".bit_generator", "", ""], [bits, has_gauss, gauss], str, whole=True)
+
+
+def _is_global(walk: Walk, name: str) -> bool:
+    """Note a global generator by its name, where its state travels beside the state of the program."""
+    if not walk.has_generators:
+        walk.tell(f"the global generator of {name} comes back as one of its own, since join(generators=False) is set")
+        return False
+    walk.note("global_generator", name)
+    return True
 
 
 def _bit_generator(walk: Walk, thing: Any) -> None:
@@ -116,7 +135,15 @@ def _make_numbers(rebuilder: Any, node: Node, place: object) -> Any:
     return np.random.Generator(rebuilder.children(node, place)[0])
 
 
+def _make_legacy_numbers(rebuilder: Any, node: Node, place: object) -> Any:
+    bits, has_gauss, gauss = rebuilder.children(node, place)
+    made = np.random.RandomState(bits)
+    fill_randomstate(made, (bits, has_gauss, gauss))
+    return made
+
+
 def _make_randomstate(rebuilder: Any, node: Node, place: object) -> Any:
+    """As version 0.1 stored it, with the state of its bit generator in it."""
     made = np.random.RandomState(_BIT_GENERATORS[node.details[0]]())
     made.set_state(rebuilder.children(node, place)[0])
     return made
@@ -141,8 +168,18 @@ def _fit_numbers(fitter: Any, node: Node, current: Any, place: object) -> Any:
     return current if poured is own else np.random.Generator(poured)
 
 
+def _fit_legacy_numbers(fitter: Any, node: Node, current: Any, place: object) -> Any:
+    """It stays where its bit generator does."""
+    own = current._bit_generator
+    child, has_gauss, gauss = node.expand()
+    if current is _GLOBAL or fitter.fit(child, own, place) is not own:
+        return fitter.make(node, place)
+    fitter.noted.append(lambda: fill_randomstate(current, (own, has_gauss, gauss)))
+    return current
+
+
 def _fit_randomstate(fitter: Any, node: Node, current: np.random.RandomState, place: object) -> Any:
-    if current.get_state(legacy=False)["bit_generator"] != node.details[0]:
+    if current is _GLOBAL or current.get_state(legacy=False)["bit_generator"] != node.details[0]:
         return fitter.make(node, place)
     state = fitter.rebuilder.children(node, place)[0]
     fitter.noted.append(lambda: current.set_state(state))
@@ -150,6 +187,8 @@ def _fit_randomstate(fitter: Any, node: Node, current: np.random.RandomState, pl
 
 
 def _fit_random(fitter: Any, node: Node, current: random.Random, place: object) -> Any:
+    if current is _GLOBAL_OF_PYTHON:  # Its state travels beside the state of the program.
+        return fitter.make(node, place)
     state = _random_state(node)
     fitter.noted.append(lambda: current.setstate(state))
     return current
@@ -172,13 +211,16 @@ FAMILY: Final = Family(
             fit=_fit_bits,
         ),
         Kind(
-            "randomstate",
+            "legacy_numbers",
             Form.CONTAINER,
-            _make_randomstate,
+            _make_legacy_numbers,
             suits=lambda thing: type(thing) is np.random.RandomState,
-            fit=_fit_randomstate,
+            fit=_fit_legacy_numbers,
+            group="randomstate",
         ),
+        Kind("randomstate", Form.CONTAINER, _make_randomstate, fit=_fit_randomstate, group="randomstate"),
         Kind("seeds", Form.CONTAINER, _make_seeds),
+        Kind("global_generator", Form.VALUE, lambda _, node, __: _GLOBALS[node.value], is_shared=False),
     ),
     stores={
         random.Random: _random,

@@ -14,18 +14,22 @@ What `to` gives is stored as any state is. `back` gets it whole; so what a recip
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+
 from goldthread.errors import DoesNotFit, UsageError
 from goldthread.state.classes import class_path
+from goldthread.state.fit import HINT
 from goldthread.state.kind import Family, Form, Kind, Store
 from goldthread.state.kinds.names import find, refuse_unless_found
-from goldthread.state.nodes import Node
+from goldthread.state.nodes import Node, Place
 from goldthread.state.walk import Refusal, Walk
 
-__all__ = ["FAMILY", "RECIPES", "Recipe", "register", "store_by"]
+__all__ = ["FAMILY", "RECIPES", "Recipe", "is_registered", "library", "register", "store_by"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +47,24 @@ class Recipe:
     already. False where that cannot be; None: it is replaced."""
     suits: Callable[[Any], bool] | None = None
     """Whether a thing of the program can be poured into by this recipe."""
+    own: Callable[[Any], Any] | None = None
+    """Instead of `to`, where what a thing holds has no opinion about its shape and type: `own(current)` gives what is
+    stored, with None for what must not be filled. Its tuples and dicts are gone into; arrays in them that are alike
+    are filled, and all else is made anew."""
 
 
 RECIPES: Final[dict[str, Recipe]] = {}
 """By name; families add theirs, and `register` those of the program."""
 _REGISTERED: Final[dict[type, Recipe | None]] = {}
 """None: the class is stored as any object is, or as it says itself; the program only says that it is known."""
+
+
+def library(name: str) -> Any:
+    """A module of a library that the program has loaded; for recipes. Raises `ImportError` where it has not."""
+    found = sys.modules.get(name)
+    if found is None:
+        raise ImportError(f"it was stored by {name}, which is not loaded", name=name.partition(".")[0])
+    return found
 
 
 def store_by(recipe: Recipe) -> Store:
@@ -83,6 +99,10 @@ def register(cls: type, *, to: Callable[[Any], Any] | None = None, back: Callabl
 
 def registered(path: str) -> type | None:
     return next((cls for cls in _REGISTERED if class_path(cls) == path), None)
+
+
+def is_registered(cls: type) -> bool:
+    return cls in _REGISTERED
 
 
 def own_recipe(cls: type) -> Recipe | None:
@@ -141,15 +161,21 @@ def _back(rebuilder: Any, node: Node, recipe: Recipe, place: object) -> Any:
     try:
         return recipe.back(contents)
     except ImportError as error:
-        raise DoesNotFit(f"{place}: {error}", hint="import the library before restore") from error
+        raise DoesNotFit(f"{place}: {error}", hint=f"import {error.name or 'the library'} first") from error
 
 
 def _fit_recipe(fitter: Any, node: Node, current: Any, place: object) -> Any:
     recipe = _recipe_of(node, place)
-    if recipe.pour is None or recipe.suits is None or not recipe.suits(current):
+    if recipe.pour is None or recipe.suits is None:
         return fitter.make(node, place)
+    if not recipe.suits(current):
+        raise DoesNotFit(f"{place}: the commit has a {recipe.name}, the program a {type(current).__name__}", hint=HINT)
     pour = recipe.pour
-    contents = fitter.fit(node.expand()[0], recipe.to(current), place)
+    child = node.expand()[0]
+    if recipe.own is None:
+        contents = fitter.fit(child, recipe.to(current), place)
+    else:
+        contents = _fit_parts(fitter, child, _own_parts(recipe.own, current), place)
 
     def finish() -> None:
         if not pour(current, contents):
@@ -157,6 +183,44 @@ def _fit_recipe(fitter: Any, node: Node, current: Any, place: object) -> Any:
 
     fitter.noted.append(finish)
     return current
+
+
+def _own_parts(own: Callable[[Any], Any], current: Any) -> Any:
+    """None where the program's thing could not be stored: nothing in it is filled."""
+    try:
+        return own(current)
+    except (Refusal, ImportError):
+        return None
+
+
+def _fit_parts(fitter: Any, node: Any, parts: Any, place: object) -> Any:
+    """What is stored of a thing, in arrays of the program's where they are alike."""
+    if type(node) is not Node:
+        return node
+    if node.kind.name == "array" and type(parts) is np.ndarray and _is_alike(fitter, node, parts):
+        return fitter.fit(node, parts, place)
+    recipe = RECIPES.get(node.details[0]) if node.kind.name == "recipe" else None
+    if recipe is not None and recipe.own is not None and recipe.suits is not None and recipe.suits(parts):
+        return fitter.fit(node, parts, place)
+    if node.kind.name == "dict" and type(parts) is dict and node.keys is not None:
+        named = zip(node.keys, node.expand(), strict=True)
+        contents = {key: _fit_parts(fitter, child, parts.get(key), Place(place, node, key)) for key, child in named}
+        fitter.rebuilder.replace(node, contents)
+        return contents
+    if node.kind.name == "tuple" and type(parts) is tuple and len(parts) == len(node.keys) > 0:
+        children = zip(node.keys, node.expand(), parts, strict=True)
+        made = tuple(_fit_parts(fitter, child, part, Place(place, node, key)) for key, child, part in children)
+        fitter.rebuilder.replace(node, made)
+        return made
+    return fitter.make(node, place)
+
+
+def _is_alike(fitter: Any, node: Node, array: Any) -> bool:
+    stored = fitter.rebuilder.view(node)
+    if array.shape != stored.shape or array.dtype != stored.dtype or not array.flags.writeable:
+        return False
+    flags = stored.flags
+    return bool(flags.c_contiguous == array.flags.c_contiguous and flags.f_contiguous == array.flags.f_contiguous)
 
 
 def _suits(thing: Any) -> bool:
@@ -169,4 +233,5 @@ FAMILY: Final = Family(
         Kind("registered", Form.CONTAINER, _make_registered, attributes=True),
     ),
     claim=_claim,
+    knows=lambda path: registered(path) is not None,
 )

@@ -54,7 +54,16 @@ def _date(walk: Walk, thing: datetime.date) -> None:
 
 def _moment(walk: Walk, thing: datetime.datetime | datetime.time) -> None:
     base: Any = datetime.datetime if isinstance(thing, datetime.datetime) else datetime.time
+    if thing.tzinfo is not None and not _is_plain_zone(thing.tzinfo):
+        if walk.enter(thing):
+            walk.atoms.append(("zoned", 2))
+            walk.visit(thing, ["", ".tzinfo"], [walk.made(base.replace(thing, tzinfo=None)), thing.tzinfo], str)
+        return
     walk.note(base.__name__, [base.isoformat(base.replace(thing, tzinfo=None)), thing.fold, _zone(thing.tzinfo)])
+
+
+def _is_plain_zone(zone: datetime.tzinfo) -> bool:
+    return type(zone) is datetime.timezone or (type(zone) is zoneinfo.ZoneInfo and zone.key is not None)
 
 
 def _zone(zone: datetime.tzinfo | None) -> object:
@@ -111,6 +120,11 @@ def _make_date(rebuilder: Any, node: Any, place: object) -> Any:
     return made if node.kind.name == "date" else made.replace(fold=fold, tzinfo=_make_zone(zone))
 
 
+def _make_zoned(rebuilder: Any, node: Any, place: object) -> Any:
+    plain, zone = rebuilder.children(node, place)
+    return plain.replace(tzinfo=zone)
+
+
 def _make_zone(word: Any) -> datetime.tzinfo | None:
     if word is None:
         return None
@@ -154,6 +168,7 @@ FAMILY: Final = Family(
         _leaf("date", _make_date),
         _leaf("time", _make_date),
         _leaf("datetime", _make_date),
+        Kind("zoned", Form.CONTAINER, _make_zoned),
         _leaf("zone", lambda _, node, __: _make_zone(node.value)),
         _leaf("enum", _make_enum),
         _leaf("flags", _make_flags),
