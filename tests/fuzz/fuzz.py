@@ -31,7 +31,7 @@ LENGTH_MOST = 16 << 10
 
 def fuzz(name: str, arguments: list[str]) -> None:
     """Become the fuzzer of one target; never returns."""
-    with atheris.instrument_imports(include=["goldthread.wire", "goldthread.state.nodes", "goldthread.state.manifest"]):
+    with atheris.instrument_imports(include=["goldthread.wire", "goldthread.state"]):
         from targets import TARGETS
     target = TARGETS[name]
 

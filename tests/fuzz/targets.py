@@ -6,22 +6,34 @@ happens is a fault.
 
 from __future__ import annotations
 
+import datetime
+import random
 import struct
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import msgspec
+import numpy as np
 
-from goldthread.errors import CommitDamaged, GoldthreadError, PartnerError, UsageError
+from goldthread.errors import CommitDamaged, DoesNotFit, GoldthreadError, PartnerError, UsageError
 from goldthread.names import CommitId, Epoch, KeeperId, MemberName, Span, Step
 from goldthread.report import Guard, Phase
+from goldthread.state.kinds.registry import REGISTRY
+from goldthread.state.manifest import Structure
 from goldthread.state.nodes import parse
+from goldthread.state.restore import read
+from goldthread.state.walk import walk
 from goldthread.terms import Terms
 from goldthread.wire import bonds, stream
 from goldthread.wire.bundle import Bundle, BundleFile, BundleLimits, Interpreter, Tree, pack, unpack
 from goldthread.wire.codec import Decoder, encode
-from goldthread.wire.image import HEADER_BYTES, Header
+from goldthread.wire.image import HEADER_BYTES, SEAL_AT, Header, checksum, pack_header
 from goldthread.wire.invitation import Invitation, read_code, write_code
 from goldthread.wire.leases import Lease, decode_lease, encode_lease
 from goldthread.wire.scrutiny import check_heard
@@ -47,11 +59,23 @@ PROGRAM = Bundle(
     (Tree("/srv/walk", (BundleFile("walk.py", False, b"print()"),)),),
     Interpreter("/usr/bin/python", "CPython", "3.12.1", "linux x86_64", {"numpy": "2.3"}),
 )
+ZEROS = 4096
 MANIFESTS = [
     [["dict", ["step", "x"], 2], [5, 1.5]],
     [["list", ["value", ["array", "<f8", [3], "C", 0], ["same", 0]]], [None]],
     [["tuple", [["scalar", "<i8"], ["enum", "a:b"], ["bytes", 0, 5]]], [1, "RED"]],
+    [[["dict", ["state"], 1], ["list", 3], "value", "array", ["same", 0]], [["<f8", [3], "C", 0]], [5]],
+    [[["dict", ["state"], 1], ["list", ["object", "a:b", None]]], [], [[{"x": 1}, {"x": 2}]]],
 ]
+STATES = (
+    [1, 2.5, "text", None, b"few", 2**70, 1 + 2j, "\ud800"],
+    {"a": np.arange(6.0).reshape(2, 3), "b": np.arange(8)[::2], "c": np.array(["x", "yy"]), ("k", 1): np.float32(2)},
+    [{1, 2, 3}, frozenset({4}), deque([1], 3), Counter(a=1), OrderedDict(b=2), (1, (2,)), range(9), slice(1, 2)],
+    [datetime.datetime(2026, 11, 30, tzinfo=datetime.UTC), datetime.timedelta(3), Decimal("1.5"), Fraction(1, 3)],
+    [np.random.default_rng(1), random.Random(2), np.ma.masked_array([1, 2], [True, False]), bytearray(b"abc")],
+    [ValueError("no"), Path("a/b"), UUID(int=5), {"deep": [{"x": 1, "y": [2]} for _ in range(9)]}],
+)
+"""What is committed, and then damaged in the manifest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +133,21 @@ def page_and_proof(arrived: bytes) -> None:
     stream.check_proof(page, header, proof)
 
 
+def restored(manifest: bytes) -> None:
+    """The manifest of a commit with right checksums, as a partner can make it, and zeros for a payload."""
+    header = Header(WALK, Epoch(1), Step(1), 1, ZEROS, len(manifest), ZEROS)
+    table = checksum(bytes(ZEROS))
+    image = bytearray(HEADER_BYTES + ZEROS) + manifest + table
+    image[:SEAL_AT] = pack_header(header, manifest, table).ljust(SEAL_AT, b"\0")
+    image[SEAL_AT : SEAL_AT + 8] = struct.pack("<Q", 1)
+    read(memoryview(image), map=False, pickle=False)
+
+
+def manifest_of(state: object) -> bytes:
+    walked = walk({"state": state}, REGISTRY, careful=True)
+    return Structure(walked).manifest(walked.values)
+
+
 def packed(*messages: msgspec.Struct) -> tuple[bytes, ...]:
     return tuple(map(msgspec.msgpack.encode, messages))
 
@@ -163,5 +202,8 @@ TARGETS: dict[str, Target] = {
     "invitation": Target(lambda code: read_code(code.decode("utf-8", "replace")), UsageError, (CODE.encode(),)),
     "lease": Target(decode_lease, PartnerError, (encode_lease(LEASE),)),
     "bundle": Target(lambda bundle: unpack(bundle, BundleLimits()), PartnerError, (pack(PROGRAM),)),
-    "manifest": Target(parse, CommitDamaged, tuple(map(msgspec.msgpack.encode, MANIFESTS))),
+    "manifest": Target(
+        lambda manifest: parse(manifest, REGISTRY.kinds), CommitDamaged, tuple(map(msgspec.msgpack.encode, MANIFESTS))
+    ),
+    "restore": Target(restored, (CommitDamaged, DoesNotFit), tuple(map(manifest_of, STATES))),
 }

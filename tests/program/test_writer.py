@@ -106,7 +106,7 @@ def test_what_cannot_be_stored_leaves_every_commit() -> None:
     writer = new_writer()
     write(writer, [1], 1)
     with pytest.raises(CannotStore):
-        writer.write([1, print], Step(2), generators=False)
+        writer.write([1, lambda: 0], Step(2), generators=False)
     assert Step(1) == writer.newest.step if writer.newest else None
     write(writer, [2], 2)
     assert content(newest_image(writer)) == [2]

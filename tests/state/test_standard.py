@@ -146,7 +146,11 @@ def test_an_iterator_goes_over_the_list_of_the_program() -> None:
     assert list(poured["over"]) == [2, 3, 4, 5]
 
 
-@pytest.mark.parametrize("thing", [iter({1: 2}), iter({1}), map(abs, (n for n in "a")), (n for n in "a")], ids=repr)
+@pytest.mark.parametrize(
+    "thing",
+    [iter({1: 2}), iter({1}), map(abs, (n for n in "a")), (n for n in "a")],
+    ids=lambda thing: type(thing).__name__,
+)
 def test_an_iterator_that_does_not_say_where_it_is_is_refused(thing: Any) -> None:
     """With a way out."""
     with pytest.raises(CannotStore) as refusal:
@@ -251,7 +255,7 @@ def test_a_map_of_the_program_is_filled() -> None:
         (lambda: 0, "define a function"),
         (types, "store its name"),
     ],
-    ids=repr,
+    ids=lambda thing: thing if isinstance(thing, str) else type(thing).__name__,
 )
 def test_what_is_no_data_is_refused_with_a_way_out(thing: Any, way_out: str) -> None:
     """Each its own."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from goldthread.errors import CommitDamaged, DoesNotFit
+from goldthread.errors import CommitDamaged, DoesNotFit, GoldthreadError
 from goldthread.state.classes import Classes
 from goldthread.state.depth import many_levels
 from goldthread.state.fit import HINT, Apart, Fitter
@@ -73,14 +73,16 @@ def pour(
     known = classes or Classes()
     known.give(initial)
     rebuilder = Rebuilder(image, header, REGISTRY, known, map=map, pickle=pickle)
-    roots = dict(zip(rebuilder.root.keys, rebuilder.root.expand(), strict=True))
     try:
         with many_levels():
+            roots = dict(zip(rebuilder.root.keys, rebuilder.root.expand(), strict=True))
             fitter, state = _fit(rebuilder, roots["state"], initial)
             fitter.dropped += rebuilder.lost
             stored = _generators(rebuilder, roots) if generators else None
-    except RecursionError as error:
-        raise CommitDamaged("the manifest of a commit has a circle where there can be none") from error
+    except GoldthreadError:
+        raise
+    except Exception as error:  # Whatever a manifest says that cannot be: no library promises which error it raises.
+        raise CommitDamaged(f"the manifest of a commit makes no sense: {error!r}") from error
     _refuse_misfit(fitter, strict=strict)
     try:
         with many_levels():

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from goldthread.errors import DoesNotFit, UsageError
+from goldthread.errors import DoesNotFit, GoldthreadError, UsageError
 from goldthread.state.classes import class_path
 from goldthread.state.fit import HINT
 from goldthread.state.kind import Family, Form, Kind, Store
@@ -162,6 +162,11 @@ def _back(rebuilder: Any, node: Node, recipe: Recipe, place: object) -> Any:
         return recipe.back(contents)
     except ImportError as error:
         raise DoesNotFit(f"{place}: {error}", hint=f"import {error.name or 'the library'} first") from error
+    except GoldthreadError:
+        raise
+    except Exception as error:
+        name = recipe.name.replace(":", ".")
+        raise DoesNotFit(f"{place}: no {name} can be made of what was stored: {error!r}", hint=HINT) from error
 
 
 def _fit_recipe(fitter: Any, node: Node, current: Any, place: object) -> Any:
