@@ -33,7 +33,7 @@ PLANTED: dict[str, Planted] = {
     "an attribute is left out": Planted("attributes", ("dataclass",)),
     "a shared list is copied": Planted("sharing", ("list", "dict")),
     "two lists become one": Planted("sharing", ("list",)),
-    "a shared tuple is copied": Planted("sharing", ("tuple", "tuple of hashables")),
+    "a shared tuple is copied": Planted("sharing", ("one tuple in two places",)),
     "a view is copied": Planted("memory", ("two arrays over one memory",)),
     SECOND: Planted("value", ("int",)),
 }

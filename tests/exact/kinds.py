@@ -130,6 +130,12 @@ def _tuple(draw: Any) -> tuple[Any, ...]:
     return tuple(draw.children())
 
 
+@kind("one tuple in two places")
+def _one_tuple(draw: Any) -> list[Any]:
+    made = (draw.child(), [draw.rng.random()])
+    return [made, {"again": made}]
+
+
 @kind("dict")
 def _dict(draw: Any) -> dict[Any, Any]:
     return draw.fill(draw.opened({}))

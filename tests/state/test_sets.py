@@ -155,7 +155,7 @@ def test_what_hashes_alike_is_known(thing: object) -> None:
     assert hash_alike([thing])
 
 
-@pytest.mark.parametrize("thing", OTHERWISE, ids=repr)
+@pytest.mark.parametrize("thing", OTHERWISE, ids=lambda thing: type(thing).__name__)
 def test_what_hashes_otherwise_is_known(thing: object) -> None:
     """So that nobody promises an order."""
     assert not hash_alike([thing])
