@@ -481,3 +481,14 @@ def test_another_process_has_them_once_it_has_the_library(tmp_path: Path) -> Non
     path.write_bytes(image_of(state))
     done = subprocess.run([sys.executable, "-c", FRESH, str(path)], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines() == ["import pandas first", "[1, 2] [3, 4] [5, 6]", "3.0 2.0"], done.stderr
+
+
+def test_what_a_program_puts_on_a_librarys_thing_is_refused_not_left_out() -> None:
+    """An index or a table of polars has no place for it."""
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    index, levels, table = pandas.Index(["a"]), pandas.MultiIndex.from_tuples([(1, 2)]), polars.DataFrame({"a": [1]})
+    for thing in (index, levels, table, pandas.RangeIndex(3)):
+        image_of({"x": thing})
+        thing.mine = 3
+        with pytest.raises(CannotStore, match=r'^state\["x"\].*attributes of the program.s own \(mine\)'):
+            image_of({"x": thing})

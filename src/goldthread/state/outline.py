@@ -36,8 +36,13 @@ _VALUES: Final = object()
 """All of a container's children are values: they are one value."""
 _TREE: Final = object()
 """All of them are lists or dicts of values, nested: they are one value, too."""
-_form: Final = attrgetter("shape", "strides", "flags.writeable")
+_shape: Final = attrgetter("shape")
+_strides: Final = attrgetter("strides")
+_flags: Final = attrgetter("flags")
+_bits: Final = attrgetter("num")
 _dtype: Final = attrgetter("dtype")
+_LOOSE: Final = frozenset(bits for bits in range(1 << 11) if not bits & 3)
+"""The flags of arrays that are contiguous in neither order."""
 _base: Final = attrgetter("base")
 
 Array = np.ndarray[Any, Any]
@@ -165,8 +170,11 @@ class Outline:
 
 
 def _forms(arrays: list[Array]) -> list[object]:
-    """How arrays look; of their types, which there is one object each of, the ids."""
-    return [*map(_form, arrays), *map(id, map(_dtype, arrays))]
+    """How arrays look: their shapes, whether their elements lie together and may be written, and the ids of their
+    types, of each of which there is one object. Only where they do not lie together do strides say more."""
+    bits = list(map(_bits, map(_flags, arrays)))
+    strides = map(_strides, arrays) if any(map(_LOOSE.__contains__, set(bits))) else ()
+    return [*map(_shape, arrays), *bits, *map(id, map(_dtype, arrays)), *strides]
 
 
 def _are_apart(arrays: list[Array], once: list[object]) -> bool:

@@ -20,7 +20,7 @@ import numpy as np
 
 from goldthread.state.kind import Family, Form, Kind, Store
 from goldthread.state.kinds.extensions import array_of, parts_of, stores_of
-from goldthread.state.kinds.recipes import Recipe, library, store_by
+from goldthread.state.kinds.recipes import Recipe, library, refuse_own_attributes, store_by
 from goldthread.state.nodes import Node
 from goldthread.state.walk import Refusal, Walk, in_brackets
 
@@ -151,6 +151,7 @@ _PLAIN_INDEXES: Final = ("Index", "DatetimeIndex", "TimedeltaIndex", "PeriodInde
 
 
 def _index_to(index: Any) -> Any:
+    refuse_own_attributes(index)
     return type(index).__name__, index._name, parts_of(index._data), index._references, vars(index).get("_freq")
 
 
@@ -165,6 +166,7 @@ def _index_back(contents: Any) -> Any:
 
 
 def _range_to(index: Any) -> Any:
+    refuse_own_attributes(index)
     span = index._range
     return span.start, span.stop, span.step, index._name
 
@@ -175,6 +177,7 @@ def _range_back(contents: Any) -> Any:
 
 
 def _levels_to(index: Any) -> Any:
+    refuse_own_attributes(index, "sortorder")
     name = vars(index).get("_name")  # It has names; xarray gives it one more.
     return tuple(index._levels), tuple(index._codes), list(index.names), index.sortorder, name
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from goldthread.state.classes import loaded
 from goldthread.state.kind import Family, Store
-from goldthread.state.kinds.recipes import Recipe, library, store_by
+from goldthread.state.kinds.recipes import Recipe, library, refuse_own_attributes, store_by
 from goldthread.state.walk import Refusal, Walk
 
 __all__ = ["FAMILY"]
@@ -27,6 +27,7 @@ _SORTED: Final = (("SORTED_ASC", False), ("SORTED_DESC", True))
 
 def _series_to(series: Any) -> Any:
     """Name, type, which way it is sorted, and the chunks."""
+    refuse_own_attributes(series)
     polars = library("polars")
     if series.dtype == polars.Object:
         raise Refusal("a polars series of Python objects cannot be stored", "keep the objects in a list")
@@ -80,6 +81,7 @@ def _chunk_back(name: str, dtype: Any, form: str, data: Array) -> Any:
 
 
 def _frame_to(frame: Any) -> Any:
+    refuse_own_attributes(frame)
     return frame.height, tuple(map(_series_to, frame.get_columns()))
 
 

@@ -29,7 +29,7 @@ from goldthread.state.kinds.names import find, refuse_unless_found
 from goldthread.state.nodes import Node, Place
 from goldthread.state.walk import Refusal, Walk
 
-__all__ = ["FAMILY", "RECIPES", "Recipe", "is_registered", "library", "register", "store_by"]
+__all__ = ["FAMILY", "RECIPES", "Recipe", "is_registered", "library", "refuse_own_attributes", "register", "store_by"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,17 @@ RECIPES: Final[dict[str, Recipe]] = {}
 """By name; families add theirs, and `register` those of the program."""
 _REGISTERED: Final[dict[type, Recipe | None]] = {}
 """None: the class is stored as any object is, or as it says itself; the program only says that it is known."""
+
+
+def refuse_own_attributes(thing: Any, *names: str) -> None:
+    """Refuse a thing of a library with attributes that the program has put on it: they would be left out. The
+    library's own have these names, or begin with an underscore."""
+    own = [name for name in vars(thing) if not name.startswith("_") and name not in names]
+    if own:
+        raise Refusal(
+            f"{type(thing).__name__} has attributes of the program's own ({', '.join(own)}): it has no place for them",
+            "keep them beside it in the state",
+        )
 
 
 def library(name: str) -> Any:
