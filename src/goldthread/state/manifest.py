@@ -17,7 +17,8 @@ words that take them:
     ["list", count]                       a container with its details; its last entry says how its children follow:
                                           so many nodes; "values", "tree": the next value is the list of all of them,
                                           plain in a tree of lists and dicts; a word: the next value is a list of dicts,
-                                          each the attributes of one such object
+                                          each the attributes of one such object, or of lists, each the
+                                          items of one such tuple
     ["dict", keys, count]                 keys are plain msgpack values, a tuple is a list; null where they are nodes,
                                           which come first, before as many values
     ["object", class, fields, names, ...] attributes by name; the name null is the items of a builtin base
@@ -82,9 +83,9 @@ class Structure:
     def remember(self, roots: dict[str, object], walk: Walk) -> None:
         """Draw the outline of a state that was found to fit by a walk, for the next one."""
         if self._outlines_left:
-            self._outlines_left -= 1
             with many_levels():
                 self._outline = draw_outline(roots, walk)
+            self._outlines_left = 0 if self._outline is None else self._outlines_left - 1
 
     def again(self, roots: dict[str, object]) -> tuple[bytes, list[Array]] | None:
         """Manifest and arrays of a state that is certain to have this structure; None where only a walk can tell."""

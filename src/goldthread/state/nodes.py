@@ -245,10 +245,12 @@ class _Parser:
 
     def _block(self, word: list[Any] | None) -> Block:
         items = next(self._values)
-        if not isinstance(items, list) or (word is not None and set(map(type, items)) - {dict}):
-            raise TypeError("a block is a list, and of objects one of dicts")
+        if not isinstance(items, list):
+            raise TypeError("a block is a list")
         if word is not None:
-            self._kind(word[0])
+            each = dict if self._kind(word[0]).form is Form.KEYED else list
+            if set(map(type, items)) - {each}:
+                raise TypeError(f"a block of such things is a list of {each.__name__}s")
         block = Block(self._kinds, word, items, len(self.parsed.shared))
         self.parsed.shared.append(block)
         return block

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
-from itertools import count
+from itertools import chain, count
 from typing import Any, Final
 
 from goldthread.errors import DoesNotFit
@@ -17,7 +17,7 @@ from goldthread.state.kinds.sets import KINDS as SETS
 from goldthread.state.kinds.sets import STORES as SET_STORES
 from goldthread.state.kinds.sets import refuse_open
 from goldthread.state.nodes import Node, Place
-from goldthread.state.plain import INT_LEAST, INT_MOST, TINY_BYTES, can_encode
+from goldthread.state.plain import BLOCK_LEAST, INT_LEAST, INT_MOST, PLAIN, TINY_BYTES, can_encode
 from goldthread.state.walk import HASHED, Walk, as_attribute, in_brackets
 
 __all__ = ["DICTS", "FAMILY", "fit_dict", "store_deque", "store_dict", "store_list", "store_tuple"]
@@ -67,6 +67,9 @@ def note_dict(walk: Walk, thing: object, atom: tuple[Any, ...], contents: dict[A
     elif kinds <= _PLAIN_KEYS and all(map(_is_plain_key, keys)):
         walk.keys.append(list(map(type, keys)) if float not in kinds else repr(keys))
         walk.inside(thing, (*atom, keys), keys, contents.values(), in_brackets)
+    elif kinds == _TUPLES and len(keys) >= BLOCK_LEAST and (plain := _plain_pairs(walk, keys, contents)) is not None:
+        walk.atoms.append(("mapping", *atom, 2))
+        walk.visit(thing, [None, None], plain, _piece)
     else:
         walk.atoms.append((*atom, None, 2 * len(keys)))
         refuse_open(walk, keys, "a key")
@@ -74,7 +77,21 @@ def note_dict(walk: Walk, thing: object, atom: tuple[Any, ...], contents: dict[A
         walk.visit(thing, keys, contents.values(), in_brackets)
 
 
+def _plain_pairs(walk: Walk, keys: list[Any], contents: dict[Any, Any]) -> list[list[Any]] | None:
+    """Keys that are tuples, and plain values, as two lists, which are noted at once; None where one is not plain."""
+    if not set(map(type, chain.from_iterable(keys))) <= PLAIN or not set(map(type, contents.values())) <= PLAIN:
+        return None
+    pairs: list[list[Any]] = walk.made([keys, list(contents.values())])
+    return pairs
+
+
+def _block(walk: Walk, cls: type, things: list[Any]) -> tuple[tuple[Any, ...], list[Any]] | None:
+    """Many tuples: msgpack gives lists, which are made tuples again."""
+    return (("tuple",), list(map(list, things))) if cls is tuple else None
+
+
 _TEXT: Final = frozenset({str})
+_TUPLES: Final = frozenset({tuple})
 _PLAIN_KEYS: Final = frozenset({str, int, bool, float, bytes, type(None)})
 """Not tuples: one that is a key may stand somewhere else, too."""
 
@@ -141,8 +158,7 @@ def _make_dict(rebuilder: Any, node: Node, place: object) -> Any:
     if node.kind.name == "dict":
         made.update(zip(keys, children, strict=True))
     else:
-        for key, value in zip(keys, children, strict=True):
-            made[key] = value
+        _put_in(made, keys, children)
     return made
 
 
@@ -150,7 +166,10 @@ def empty_dict(node: Node) -> Any:
     if node.kind.name == "defaultdict":
         name = node.details[0]
         return defaultdict(None if name is None else _FACTORIES[name])
-    return {"dict": dict, "OrderedDict": OrderedDict, "Counter": Counter}[node.kind.name]()
+    return _KINDS_OF_DICT[node.kind.name]()
+
+
+_KINDS_OF_DICT: Final[dict[str, Callable[[], Any]]] = {"dict": dict, "OrderedDict": OrderedDict, "Counter": Counter}
 
 
 def _make_factory_dict(rebuilder: Any, node: Node, place: object) -> Any:
@@ -168,6 +187,18 @@ def _make_attributed(rebuilder: Any, node: Node, place: object) -> Any:
         made[key] = value
     vars(made).update(rebuilder.make(attributes, place))
     return made
+
+
+def _make_mapping(rebuilder: Any, node: Node, place: object) -> Any:
+    made = rebuilder.note(node, _KINDS_OF_DICT[node.details[0]]())
+    keys, values = rebuilder.children(node, place)
+    made.update(zip(keys, values, strict=True)) if type(made) is dict else _put_in(made, keys, values)
+    return made
+
+
+def _put_in(made: Any, keys: list[Any], values: list[Any]) -> None:
+    for key, value in zip(keys, values, strict=True):
+        made[key] = value
 
 
 def _make_deque(rebuilder: Any, node: Node, place: object) -> Any:
@@ -229,6 +260,15 @@ def _fit_keys(fitter: Any, node: Node, current: dict[Any, Any], place: object) -
             if partner is not None:
                 gone.add(id(partner))
     return keys, {key: value for key, value in current.items() if id(key) not in gone}
+
+
+def _fit_mapping(fitter: Any, node: Node, current: dict[Any, Any], place: object) -> Any:
+    """As a dict with those keys."""
+    keys, values = node.expand()
+    as_dict = Node(node.kind)
+    as_dict.keys, as_dict.children = fitter.make(keys, place), values.expand()
+    fitter.begin(node, current)
+    return fit_dict(fitter, as_dict, current, place)
 
 
 def _fit_factory_dict(fitter: Any, node: Node, current: Any, place: object) -> Any:
@@ -296,7 +336,11 @@ def _exactly(kind: type) -> Callable[[Any], bool]:
 FAMILY: Final = Family(
     kinds=(
         Kind("list", Form.CONTAINER, _make_list, suits=_exactly(list), fit=_fit_list),
-        Kind("tuple", Form.CONTAINER, _make_tuple, suits=_exactly(tuple), fit=_fit_tuple),
+        Kind(
+            "tuple", Form.CONTAINER, _make_tuple, make_many=lambda _, block, __: list(map(tuple, block.items)),
+            suits=_exactly(tuple), fit=_fit_tuple,
+        ),
+        Kind("mapping", Form.CONTAINER, _make_mapping, fit=_fit_mapping, group="dict"),
         Kind(
             "dict", Form.KEYED, _make_dict, suits=_exactly(dict), fit=fit_dict, group="dict",
         ),
@@ -326,4 +370,5 @@ FAMILY: Final = Family(
         **SET_STORES,
     },
     claim=_claim,
+    block=_block,
 )  # fmt: skip
