@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import classes
 import numpy as np
 
-__all__ = ["AFTER_RESTORE", "PLANTED", "SECOND", "Planted"]
+__all__ = ["AFTER_RESTORE", "PLANTED", "SECOND", "Planted", "holders", "replace"]
 
 
 class Planted(NamedTuple):
@@ -39,7 +39,7 @@ PLANTED: dict[str, Planted] = {
 }
 
 
-def _holders(state: Any) -> Iterator[tuple[Any, Any, Any]]:
+def holders(state: Any) -> Iterator[tuple[Any, Any, Any]]:
     """Each child in a dict or list that is met first, with its container and its key there."""
     seen, left = {id(state)}, [state]
     while left:
@@ -51,11 +51,11 @@ def _holders(state: Any) -> Iterator[tuple[Any, Any, Any]]:
                 left.append(child)
 
 
-def _replace(test: Callable[[Any], bool], make: Callable[[Any], Any]) -> Callable[[Any], None]:
+def replace(test: Callable[[Any], bool], make: Callable[[Any], Any]) -> Callable[[Any], None]:
     """Put something else in the place of the first child that passes."""
 
     def spoil(state: Any) -> None:
-        for holder, key, child in _holders(state):
+        for holder, key, child in holders(state):
             if test(child):
                 holder[key] = make(child)
                 return
@@ -64,14 +64,14 @@ def _replace(test: Callable[[Any], bool], make: Callable[[Any], Any]) -> Callabl
 
 
 def _turn_a_bit(state: Any) -> None:
-    for _, _, child in _holders(state):
+    for _, _, child in holders(state):
         if type(child) is np.ndarray and child.nbytes and child.flags.c_contiguous:
             child.reshape(-1).view(np.uint8)[-1] ^= 1
             return
 
 
 def _sort_a_dict(state: Any) -> None:
-    for _, _, child in [(None, None, state), *_holders(state)]:
+    for _, _, child in [(None, None, state), *holders(state)]:
         if type(child) is dict and len(child) > 1:
             items = sorted(child.items(), key=repr)
             child.clear()
@@ -80,7 +80,7 @@ def _sort_a_dict(state: Any) -> None:
 
 
 def _build_anew(state: Any) -> None:
-    for holder, key, child in _holders(state):
+    for holder, key, child in holders(state):
         if type(child) is set:
             turned = list(child)
             turned.reverse()
@@ -88,7 +88,7 @@ def _build_anew(state: Any) -> None:
 
 
 def _leave_out(state: Any) -> None:
-    for _, _, child in _holders(state):
+    for _, _, child in holders(state):
         if isinstance(child, classes.Point):
             del child.tags
             return
@@ -97,7 +97,7 @@ def _leave_out(state: Any) -> None:
 def _copy_shared(kind: type, copy: Callable[[Any], Any]) -> Callable[[Any], None]:
     def spoil(state: Any) -> None:
         seen: set[int] = set()
-        for holder, key, child in _holders(state):
+        for holder, key, child in holders(state):
             if type(child) is kind and child:
                 if id(child) in seen:
                     holder[key] = copy(child)
@@ -109,7 +109,7 @@ def _copy_shared(kind: type, copy: Callable[[Any], Any]) -> Callable[[Any], None
 
 def _join(state: Any) -> None:
     empty: list[Any] | None = None
-    for holder, key, child in _holders(state):
+    for holder, key, child in holders(state):
         if type(child) is list and not child and child is not empty:
             if empty is not None:
                 holder[key] = empty
@@ -118,11 +118,11 @@ def _join(state: Any) -> None:
 
 
 AFTER_RESTORE: dict[str, Callable[[Any], None]] = {
-    "a bool becomes an int": _replace(lambda child: type(child) is bool, int),
-    "a subclass becomes its base": _replace(
+    "a bool becomes an int": replace(lambda child: type(child) is bool, int),
+    "a subclass becomes its base": replace(
         lambda child: type(child) is classes.Point, lambda child: classes.Point3(child.x, child.y, child.tags)
     ),
-    "a zero loses its sign": _replace(lambda child: type(child) is float and child == 0, lambda child: -child),
+    "a zero loses its sign": replace(lambda child: type(child) is float and child == 0, lambda child: -child),
     "a bit of an array is turned": _turn_a_bit,
     "a dict is sorted": _sort_a_dict,
     "a set is built anew": _build_anew,
@@ -130,5 +130,5 @@ AFTER_RESTORE: dict[str, Callable[[Any], None]] = {
     "a shared list is copied": _copy_shared(list, list),
     "two lists become one": _join,
     "a shared tuple is copied": _copy_shared(tuple, lambda child: (*child,)),
-    "a view is copied": _replace(lambda child: type(child) is np.ndarray, lambda child: child.copy()),
+    "a view is copied": replace(lambda child: type(child) is np.ndarray, lambda child: child.copy()),
 }

@@ -44,26 +44,28 @@ from numpy_deep import (
 )
 from order import in_order
 
-__all__ = ["NAMED", "difference"]
+__all__ = ["ATOMS", "COMPARISONS", "NAMED", "WITHOUT_ATTRIBUTES", "Pairs", "difference"]
 
 NAMED = (type, types.FunctionType, types.BuiltinFunctionType, types.MethodDescriptorType, np.ufunc, type(np.mean))
 """What is found by its name, and is the same object in each state."""
 _SINGLE = frozenset({type(None), type(Ellipsis), type(NotImplemented), bool})
 _PLAIN = frozenset({type(None), bool, int, str, bytes})
-_ATOMS = frozenset(
-    {int, float, complex, str, bytes, range, decimal.Decimal, fractions.Fraction, uuid.UUID}
-    | {datetime.date, datetime.time, datetime.datetime, datetime.timedelta, datetime.timezone, zoneinfo.ZoneInfo}
-    | {pathlib.PosixPath, pathlib.PurePosixPath, pathlib.PureWindowsPath, re.Pattern, type(np.dtype("i4"))}
-    | {ipaddress.IPv4Address, ipaddress.IPv6Address, ipaddress.IPv4Network, ipaddress.IPv4Interface}
-)
-"""Immutable, without attributes: no identity is asked for."""
+ATOMS = {
+    *{int, float, complex, str, bytes, range, decimal.Decimal, fractions.Fraction, uuid.UUID},
+    *{datetime.date, datetime.time, datetime.datetime, datetime.timedelta, datetime.timezone, zoneinfo.ZoneInfo},
+    *{pathlib.PosixPath, pathlib.PurePosixPath, pathlib.PureWindowsPath, re.Pattern, type(np.dtype("i4"))},
+    *{ipaddress.IPv4Address, ipaddress.IPv6Address, ipaddress.IPv4Network, ipaddress.IPv4Interface},
+}
+"""Immutable, without attributes: no identity is asked for. Libraries enter theirs when a test asks for them."""
+WITHOUT_ATTRIBUTES: set[type] = set()
+"""Types whose attributes, and those of whose subclasses, are of no program's making."""
 
 
 class _Differs(Exception):
     """Found at a place of the walk."""
 
 
-class _Pairs:
+class Pairs:
     """What is still to be compared."""
 
     def __init__(self) -> None:
@@ -96,7 +98,7 @@ def _short(thing: Any) -> str:
 
 def difference(mine: Any, its: Any) -> str | None:
     """The first place where two states differ, and how; None where they do not."""
-    pairs = _Pairs()
+    pairs = Pairs()
     pairs.push(mine, its, "state")
     there: dict[int, Any] = {}
     back: dict[int, Any] = {}
@@ -131,7 +133,7 @@ def _are_plainly_equal(mine: Any, its: Any) -> bool:
 
 
 def _is_atom(kind: type) -> bool:
-    return kind in _ATOMS or (
+    return kind in ATOMS or (
         issubclass(kind, np.generic) and not issubclass(kind, np.void) and kind.__module__ == "numpy"
     )
 
@@ -140,16 +142,17 @@ def _name(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _compare(pairs: _Pairs, kind: type, mine: Any, its: Any) -> None:
+def _compare(pairs: Pairs, kind: type, mine: Any, its: Any) -> None:
     for base in kind.__mro__:
-        compare = _COMPARISONS.get(base)
+        compare = COMPARISONS.get(base)
         if compare is not None:
             break
     else:
         if not all(one is object or one.__flags__ & _IS_HEAP_TYPE for one in kind.__mro__):
             raise TypeError(f"the comparison knows nothing of {kind}")
         compare = None
-    if kind not in _ATOMS:  # Pushed first, so that the contents are compared before.
+    if kind not in ATOMS and WITHOUT_ATTRIBUTES.isdisjoint(kind.__mro__):
+        # Pushed first, so that the contents are compared before.
         _compare_attributes(pairs, kind, mine, its)
     if compare is not None:
         compare(pairs, mine, its)
@@ -158,7 +161,7 @@ def _compare(pairs: _Pairs, kind: type, mine: Any, its: Any) -> None:
 _IS_HEAP_TYPE = 1 << 9
 
 
-def _compare_attributes(pairs: _Pairs, kind: type, mine: Any, its: Any) -> None:
+def _compare_attributes(pairs: Pairs, kind: type, mine: Any, its: Any) -> None:
     own, other = _dict_of(mine), _dict_of(its)
     if own is not None and other is not None and not issubclass(kind, np.ma.MaskedArray):
         if list(own) != list(other):
@@ -215,7 +218,7 @@ def _dict_of(thing: Any) -> dict[str, Any] | None:
         return None
 
 
-def _by(what: str, form: Callable[[Any], Any]) -> Callable[[_Pairs, Any, Any], None]:
+def _by(what: str, form: Callable[[Any], Any]) -> Callable[[Pairs, Any, Any], None]:
     """Compare a plain value that tells all."""
     return lambda pairs, mine, its: pairs.same(what, form(mine), form(its))
 
@@ -224,7 +227,7 @@ def _bits(number: float) -> bytes:
     return struct.pack("<d", number)
 
 
-def _list(pairs: _Pairs, mine: Any, its: Any) -> None:
+def _list(pairs: Pairs, mine: Any, its: Any) -> None:
     kind = next(one for one in (list, tuple, collections.deque) if isinstance(mine, one))
     pairs.same("value: length", kind.__len__(mine), kind.__len__(its))
     if kind is collections.deque:
@@ -232,7 +235,7 @@ def _list(pairs: _Pairs, mine: Any, its: Any) -> None:
     pairs.push_all(kind.__iter__(mine), kind.__iter__(its))
 
 
-def _dict(pairs: _Pairs, mine: Any, its: Any) -> None:
+def _dict(pairs: Pairs, mine: Any, its: Any) -> None:
     kind = collections.OrderedDict if isinstance(mine, collections.OrderedDict) else dict
     if isinstance(mine, collections.defaultdict):
         pairs.push(mine.default_factory, its.default_factory, ".default_factory")
@@ -253,7 +256,7 @@ def _dict(pairs: _Pairs, mine: Any, its: Any) -> None:
         pairs.push(values[at], other_values[at], f"[{text}]")
 
 
-def _set(pairs: _Pairs, mine: Any, its: Any) -> None:
+def _set(pairs: Pairs, mine: Any, its: Any) -> None:
     kind = set if isinstance(mine, set) else frozenset
     own, other = list(kind.__iter__(mine)), list(kind.__iter__(its))
     if len(own) != len(other):
@@ -264,11 +267,11 @@ def _set(pairs: _Pairs, mine: Any, its: Any) -> None:
     pairs.push_all(own, other, "<member {}>".format)
 
 
-def _slice(pairs: _Pairs, mine: Any, its: Any) -> None:
+def _slice(pairs: Pairs, mine: Any, its: Any) -> None:
     """Its three members are compared as slots are."""
 
 
-def _exception(pairs: _Pairs, mine: Any, its: Any) -> None:
+def _exception(pairs: Pairs, mine: Any, its: Any) -> None:
     pairs.push(mine.args, its.args, ".args")
     pairs.push(mine.__cause__, its.__cause__, ".__cause__")
     pairs.push(mine.__context__, its.__context__, ".__context__")
@@ -276,13 +279,13 @@ def _exception(pairs: _Pairs, mine: Any, its: Any) -> None:
         pairs.push(mine.exceptions, its.exceptions, ".exceptions", fresh=True)
 
 
-def _moment(pairs: _Pairs, mine: Any, its: Any) -> None:
+def _moment(pairs: Pairs, mine: Any, its: Any) -> None:
     plain = (mine.replace(tzinfo=None).isoformat(), mine.fold), (its.replace(tzinfo=None).isoformat(), its.fold)
     pairs.same("value", *plain)
     pairs.push(mine.tzinfo, its.tzinfo, ".tzinfo")
 
 
-def _buffer(pairs: _Pairs, mine: Any, its: Any) -> None:
+def _buffer(pairs: Pairs, mine: Any, its: Any) -> None:
     """A bytearray, an array.array or a memoryview."""
     if isinstance(mine, memoryview):
         for name in ("format", "shape", "strides", "readonly", "itemsize"):
@@ -297,22 +300,22 @@ def _buffer(pairs: _Pairs, mine: Any, its: Any) -> None:
         pairs.memory.note(pairs.place, *(np.asarray(view) for view in views), (mine, its))
 
 
-def _reduced(pairs: _Pairs, mine: Any, its: Any) -> None:
+def _reduced(pairs: Pairs, mine: Any, its: Any) -> None:
     """An iterator of the library: what it would be made of."""
     pairs.push(mine.__reduce__(), its.__reduce__(), ".__reduce__()", fresh=True)
 
 
-def _partial(pairs: _Pairs, mine: Any, its: Any) -> None:
+def _partial(pairs: Pairs, mine: Any, its: Any) -> None:
     pairs.push(mine.func, its.func, ".func")
     pairs.push(mine.args, its.args, ".args")
     pairs.push(mine.keywords, its.keywords, ".keywords")
 
 
-def _random(pairs: _Pairs, mine: Any, its: Any) -> None:
+def _random(pairs: Pairs, mine: Any, its: Any) -> None:
     pairs.same("value: state of the generator", random.Random.getstate(mine), random.Random.getstate(its))
 
 
-_COMPARISONS: dict[type, Callable[[Any, Any, Any], None]] = {
+COMPARISONS: dict[type, Callable[[Any, Any, Any], None]] = {
     int: _by("value", lambda thing: int.__index__(thing)),
     float: _by("value", lambda thing: _bits(thing)),
     complex: _by("value", lambda thing: (_bits(thing.real), _bits(thing.imag))),

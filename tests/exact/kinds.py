@@ -26,9 +26,9 @@ KEYS: dict[str, Make] = {}
 """Those that can be hashed, whatever is in them."""
 
 
-def kind(name: str, *, key: bool = False) -> Callable[[Make], Make]:
+def kind(name: str, *, key: bool = False, into: dict[str, Make] = KINDS) -> Callable[[Make], Make]:
     def enter(make: Make) -> Make:
-        KINDS[name] = make
+        into[name] = make
         if key:
             KEYS[name] = make
         return make

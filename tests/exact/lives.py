@@ -29,17 +29,20 @@ from typing import Any, NamedTuple
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
+import tensor_bugs  # noqa: E402
 from bugs import AFTER_RESTORE, SECOND  # noqa: E402
 from deep import difference  # noqa: E402
 from images import new_writer, newest_image  # noqa: E402
 from perturb import perturb  # noqa: E402
-from states import draw  # noqa: E402
+from states import draw, only_poured, palette_of  # noqa: E402
 
 from goldthread.errors import CannotStore  # noqa: E402
 from goldthread.names import Step  # noqa: E402
 from goldthread.state.restore import pour, read  # noqa: E402
 
 __all__ = ["Case", "Result", "live"]
+
+assert tensor_bugs  # It enters its bugs.
 
 SECONDS_MOST = 300
 CIRCLE = "it contains itself"
@@ -56,16 +59,25 @@ class Case(NamedTuple):
     size: int | None = None
     kinds: tuple[str, ...] | None = None
     bug: str | None = None
-    """What is planted: one of `bugs.py`."""
+    """What is planted: one of `bugs.py` or `tensor_bugs.py`."""
+    libraries: tuple[str, ...] = ()
+    """Of which kinds are drawn beside those of Python and NumPy."""
 
     def drawn(self) -> Any:
-        return draw(self.seed, self.size, self.kinds)
+        return draw(self.seed, self.size, self.kinds, self.libraries)
+
+    def ways(self) -> tuple[str, ...]:
+        """How it comes back: without an initial state, into one, and mapped, which is seen of some."""
+        if only_poured(palette_of(self.seed, self.kinds, self.libraries)):
+            return ("pour",)
+        return ("restore", "pour") if self.seed % 4 else ("restore", "pour", "map")
 
     def __str__(self) -> str:
         """How to run it alone."""
         size = "" if self.size is None else f" --size {self.size}"
         kinds = "" if self.kinds is None else f' --kinds "{",".join(self.kinds)}"'
-        return f"python tests/exact --seed {self.seed}{size}{kinds}"
+        libraries = f" --libraries {','.join(self.libraries)}" if self.libraries else ""
+        return f"python tests/exact --seed {self.seed}{size}{kinds}{libraries}"
 
 
 class Result(NamedTuple):
@@ -170,7 +182,7 @@ def _restore(cases: Sequence[Case], folder: Path) -> Iterator[Callable[[], str]]
         def one(number: int = number, case: Case = case) -> str:
             image = images[str(number)]
             mine = case.drawn()
-            for way in ("restore", "pour") if case.seed % 4 else ("restore", "pour", "map"):
+            for way in case.ways():
                 its = _come_back(way, image, case)
                 if case.bug in AFTER_RESTORE:
                     AFTER_RESTORE[case.bug](its)
@@ -189,8 +201,9 @@ def _again(cases: Sequence[Case], folder: Path) -> Iterator[Callable[[], str]]:
 
         def one(number: int = number, case: Case = case) -> str:
             mine = case.drawn()
-            _check("the second death, restore", mine, _come_back("restore", images[f"{number} restore"], case))
-            _check("the second death, pour", mine, _come_back("pour", images[f"{number} pour"], case))
+            for way in case.ways():
+                if way != "map":
+                    _check(f"the second death, {way}", mine, _come_back(way, images[f"{number} {way}"], case))
             return ""
 
         yield one if f"{number} pour" in images else lambda: ""
@@ -214,7 +227,7 @@ _STAGES = {"commit": _commit, "restore": _restore, "again": _again}
 def _work(stage: str, folder: Path) -> None:
     """One process: what became of each case, line by line."""
     wanted = json.loads((folder / "cases.json").read_text())
-    cases = [Case(seed, size, kinds and tuple(kinds), bug) for seed, size, kinds, bug in wanted]
+    cases = [Case(*(tuple(one) if isinstance(one, list) else one for one in case)) for case in wanted]
     warnings.simplefilter("ignore")
     with (folder / f"{stage}.told").open("w", buffering=1) as told:
         for number, one in enumerate(_STAGES[stage](cases, folder)):
@@ -265,6 +278,7 @@ def _live_batch(cases: Sequence[Case]) -> list[Result]:
 def _run_stage(stage: str, folder: Path) -> str:
     """Empty, or how the process ended instead."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONHASHSEED"}
+    environment |= {"JAX_ENABLE_X64": "1", "OMP_NUM_THREADS": "1"}  # For numbers of 64 bits; many processes run.
     command = [sys.executable, str(HERE / "lives.py"), stage, str(folder)]
     (folder / f"{stage}.told").touch()
     try:

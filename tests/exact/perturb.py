@@ -9,12 +9,18 @@ from __future__ import annotations
 import array
 import random
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from deep import NAMED
+from deep import NAMED, WITHOUT_ATTRIBUTES
 
-__all__ = ["perturb"]
+__all__ = ["CHANGES", "OTHERS", "perturb"]
+
+CHANGES: dict[type, Callable[[Any, random.Random], list[Any]]] = {}
+"""How things of a library are changed in place; each gives what is in the thing."""
+OTHERS: dict[type, Callable[[Any], Any]] = {}
+"""How another is made of what cannot be changed; it takes the place of the one in lists and values of dicts."""
 
 _PLAIN = frozenset({int, float, str, bool, bytes, type(None)})
 
@@ -25,6 +31,7 @@ def perturb(state: dict[str, Any], seed: int) -> dict[str, Any]:
     seen: set[int] = {id(state)}
     kept: list[Any] = []
     left: list[Any] = [state]
+    _others.clear()
     while left:
         thing = left.pop()
         kept.append(thing)
@@ -40,15 +47,27 @@ def perturb(state: dict[str, Any], seed: int) -> dict[str, Any]:
     return state
 
 
+_others: dict[int, tuple[Any, Any]] = {}
+"""By the id of what cannot be changed: that, and what stands instead of it, wherever it is shared."""
+
+
 def _other(value: Any) -> Any:
     kind = type(value)
+    if kind in OTHERS:
+        if id(value) not in _others:
+            made = OTHERS[kind](value)
+            _others[id(value)] = value, made
+            _others[id(made)] = made, made
+        return _others[id(value)][1]
     return value + 1 if kind in (int, float) else value + "!" if kind is str else value
 
 
 def _change(thing: Any, rng: random.Random, *, is_kept: bool) -> list[Any]:
     """Change one thing; what is in it. One that is kept is not emptied."""
     inside: list[Any] = []
-    if isinstance(thing, dict):
+    if type(thing) in CHANGES:
+        inside = CHANGES[type(thing)](thing, rng)
+    elif isinstance(thing, dict):
         inside = _change_dict(thing, rng, is_kept=is_kept)
     elif isinstance(thing, list):
         inside = list(list.__iter__(thing))
@@ -76,6 +95,8 @@ def _change(thing: Any, rng: random.Random, *, is_kept: bool) -> list[Any]:
 
 def _attributes(thing: Any) -> dict[str, Any] | None:
     """The `__dict__` of a thing; not where its hash may depend on it, nor where many share the thing."""
+    if not WITHOUT_ATTRIBUTES.isdisjoint(type(thing).__mro__):
+        return None
     if isinstance(thing, (*NAMED, np.ma.MaskedArray)) or type(thing).__hash__ not in (object.__hash__, None):
         return None
     own = getattr(thing, "__dict__", None)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from lives import Case, Result, live
-from states import KINDS, palette_of
+from states import KINDS, kinds_of, not_yet, palette_of
 
 __all__ = ["FINE", "by_kind", "shrink", "tell"]
 
@@ -41,10 +41,10 @@ def _counted(counts: Counter[str]) -> str:
     return ", ".join(f"{counts[outcome]} {outcome}" for outcome in _OUTCOMES)
 
 
-def by_kind() -> list[tuple[str, str, str]]:
-    """Of each kind, drawn alone: the worst outcome, and what was said."""
-    names = sorted(KINDS)
-    cases = [Case(seed, 3, (name,)) for name in names for seed in range(_SEEDS_OF_KIND)]
+def by_kind(libraries: tuple[str, ...] = ()) -> list[tuple[str, str, str]]:
+    """Of each kind, drawn alone: the worst outcome, and what was said. With libraries, of theirs."""
+    names = sorted(kinds_of(libraries).keys() - not_yet(libraries))
+    cases = [Case(seed, 3, (name,), None, libraries) for name in names for seed in range(_SEEDS_OF_KIND)]
     results = live(cases)
     table = []
     for at, name in enumerate(names):
@@ -56,9 +56,9 @@ def by_kind() -> list[tuple[str, str, str]]:
 
 def shrink(result: Result) -> Result:
     """A smaller case that fails alike, with fewer kinds, then with fewer things; the one given where there is none."""
-    seed, _, kinds, _ = result.case
-    palette = palette_of(seed, kinds)
-    tried = [Case(seed, few, (name,)) for name in palette for few in _SIZES]
-    tried += [Case(seed, few, kinds) for few in _SIZES]
+    seed, _, kinds, _, libraries = result.case
+    palette = palette_of(seed, kinds, libraries)
+    tried = [Case(seed, few, (name,), None, libraries) for name in palette for few in _SIZES]
+    tried += [Case(seed, few, kinds, None, libraries) for few in _SIZES]
     found = (one for one in live(tried) if one.outcome == result.outcome and _cause(one) == _cause(result))
     return min(found, key=lambda one: (len(one.case.kinds or KINDS), one.case.size or 0), default=result)

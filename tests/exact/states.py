@@ -7,6 +7,7 @@ what is wrong with another. `size` bounds how many things are drawn, for shrinki
 
 from __future__ import annotations
 
+import importlib
 import random
 import sys
 import tempfile
@@ -22,9 +23,9 @@ import library
 import numbers_of_numpy
 import numpy as np
 import objects
-from kinds import KEYS, KINDS, int_set
+from kinds import KEYS, KINDS, Make, int_set
 
-__all__ = ["CIRCLES", "KINDS", "MUST_NOT", "draw", "nested", "palette_of"]
+__all__ = ["CIRCLES", "KINDS", "MUST_NOT", "draw", "kinds_of", "nested", "not_yet", "only_poured", "palette_of"]
 
 assert library and numbers_of_numpy and objects  # They enter their kinds.
 
@@ -38,8 +39,9 @@ WIDE_ITEMS = 20_000
 class Draw:
     """One state being drawn."""
 
-    def __init__(self, rng: random.Random, palette: Sequence[str], size: int) -> None:
+    def __init__(self, rng: random.Random, palette: Sequence[str], size: int, kinds: dict[str, Make] = KINDS) -> None:
         self.rng = rng
+        self._kinds = kinds
         self._palette = palette
         self._keys = [name for name in palette if name in KEYS] or ["int"]
         self._left = size
@@ -52,7 +54,7 @@ class Draw:
             return self.rng.choice(self.seen)
         if self._left <= 0 or self._level > _NESTED_MOST:
             return self.rng.randint(0, 9)
-        return self._one(self.rng.choice(self._palette), KINDS)
+        return self._one(self.rng.choice(self._palette), self._kinds)
 
     def _one(self, name: str, kinds: dict[str, Any]) -> Any:
         self._left -= 1
@@ -91,23 +93,45 @@ class Draw:
         return thing
 
 
-def palette_of(seed: int, kinds: Iterable[str] | None = None) -> list[str]:
-    """The kinds of a seed's state; of `kinds` only, if any are given."""
-    names = sorted(KINDS) if kinds is None else sorted(kinds)
+def kinds_of(libraries: Iterable[str] = ()) -> dict[str, Make]:
+    """The kinds of Python and NumPy, or those of libraries, which are imported only here: `torch`, `jax`."""
+    modules = [importlib.import_module(f"{name}_kinds") for name in libraries]
+    return {name: make for module in modules for name, make in module.OF_LIBRARY.items()} if modules else KINDS
+
+
+def not_yet(libraries: Iterable[str]) -> set[str]:
+    """Kinds of libraries that do not come back today: drawn by name only."""
+    return {kind for name in libraries for kind in importlib.import_module(f"{name}_kinds").NOT_YET}
+
+
+def only_poured(kinds: Iterable[str]) -> set[str]:
+    """Those that come back only where the program gives one to `restore`."""
+    loaded = [sys.modules.get(name) for name in ("torch_kinds", "jax_kinds")]
+    return {name for module in loaded if module is not None for name in module.ONLY_POURED} & set(kinds)
+
+
+def palette_of(seed: int, kinds: Iterable[str] | None = None, libraries: Sequence[str] = ()) -> list[str]:
+    """The kinds of a seed's state; of `kinds` only, if any are given. With libraries, some of theirs first."""
+    names = sorted(kinds_of(libraries).keys() - not_yet(libraries)) if kinds is None else sorted(kinds)
     if kinds is not None and len(names) <= 2:
         return names
     rng = random.Random(f"palette {seed}")
-    return rng.sample(names, min(len(names), rng.choice((1, 2, 3, 5, 9))))
+    chosen = rng.sample(names, min(len(names), rng.choice((1, 2, 3, 5, 9))))
+    return chosen + rng.sample(sorted(KINDS), rng.choice((0, 1, 3))) if libraries and kinds is None else chosen
 
 
-def draw(seed: int, size: int | None = None, kinds: Iterable[str] | None = None) -> dict[str, Any]:
+def draw(
+    seed: int, size: int | None = None, kinds: Iterable[str] | None = None, libraries: Sequence[str] = ()
+) -> dict[str, Any]:
     """The state of a seed."""
     rng = random.Random(f"state {seed}")
-    palette = palette_of(seed, kinds)
-    drawn = Draw(rng, [*palette, *_ALWAYS], rng.choice(_SIZES) if size is None else size)
+    palette = palette_of(seed, kinds, libraries)
+    at_top = only_poured(palette)  # A program gives them there, where no change of it takes them away.
+    nested = [*(name for name in palette if name not in at_top), *_ALWAYS]
+    drawn = Draw(rng, nested, rng.choice(_SIZES) if size is None else size, {**KINDS, **kinds_of(libraries)})
     state: dict[str, Any] = drawn.opened({"step": seed})
     for name in palette:  # Each kind at least once.
-        state[name] = drawn._one(name, KINDS)
+        state[name] = drawn._kinds[name](drawn) if name in at_top else drawn._one(name, drawn._kinds)
     drawn.fill(state)
     if size is None and kinds is None:
         if rng.random() < 1 / 40:

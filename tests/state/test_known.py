@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import importlib
 import itertools
+import random
 import sys
 import threading
 import warnings
+from collections import Counter, OrderedDict, defaultdict
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -186,3 +189,135 @@ def test_a_commit_in_another_thread_may_meet_a_state_that_changes() -> None:
         done.set()
         changer.join()
     writer.close()
+
+
+class Member:
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+@pytest.mark.parametrize("count", [7, 8, 9, 5000])
+@pytest.mark.parametrize("make", [lambda k: {"i": k}, lambda k: [k], Member, lambda k: (k, k)])
+def test_what_stands_in_two_lists_is_one_thing(count: int, make: Any) -> None:
+    """However many there are, noted at once or one by one, in both ways of a restore."""
+    things = [make(k) for k in range(count)]
+    state = {"queue": things, "by_id": {str(k): thing for k, thing in enumerate(things)}, "last": things[-3:]}
+    for back in (round_trip(state), pour(image_of(state), {"queue": [], "by_id": {}}, map=False, pickle=False).state):
+        assert all(mine is its for mine, its in zip(back["queue"], back["by_id"].values(), strict=True))
+        assert back["last"][0] is back["queue"][-3]
+
+
+def test_objects_and_their_own_dicts_stay_one() -> None:
+    """Also of many."""
+    members = [Member(k) for k in range(20)]
+    back = round_trip({"members": members, "inside": [vars(member) for member in members]})
+    assert all(vars(member) is inside for member, inside in zip(back["members"], back["inside"], strict=True))
+
+
+class Sorted(dict):  # type: ignore[type-arg]
+    """Its own order, and its own values."""
+
+    def __iter__(self) -> Any:
+        return iter(sorted(dict.keys(self)))
+
+    def keys(self) -> Any:
+        raise RuntimeError("not this way")
+
+    def __getitem__(self, key: Any) -> Any:
+        return 10 * dict.__getitem__(self, key)
+
+
+class SortedCounter(Counter, Sorted):  # type: ignore[misc, type-arg]
+    pass
+
+
+def test_what_a_subclass_overrides_is_not_asked() -> None:
+    """Items as they lie in it."""
+    for cls in (Sorted, SortedCounter):
+        thing = cls()
+        dict.update(thing, b=1, a=2)
+        back = round_trip([thing])[0]
+        assert list(dict.items(back)) == [("b", 1), ("a", 2)]
+
+
+def test_attributes_beside_items_are_kept_or_refused() -> None:
+    """Of the builtins that take some."""
+    counter, ordered = Counter("ab"), OrderedDict(a=1)
+    counter.note, ordered.note = [1], [2]  # type: ignore[attr-defined]
+    back = round_trip([counter, ordered])
+    assert [back[0].note, back[1].note] == [[1], [2]]
+    given = Counter()
+    given.old = 1  # type: ignore[attr-defined]
+    poured = pour(image_of([counter]), [given], map=False, pickle=False).state[0]
+    assert (poured is given, vars(poured), poured["a"]) == (True, {"note": [1]}, 1)
+    generator = random.Random(1)
+    generator.note = 1  # type: ignore[attr-defined]
+    with pytest.raises(CannotStore, match=r"^state\[0\]: a generator with attributes of the program"):
+        image_of([generator])
+
+
+@pytest.mark.parametrize("stored", [defaultdict(list, a=1), OrderedDict(a=1), Counter(a=1)])
+def test_a_plain_dict_takes_no_other_kind_of_dict(stored: Any) -> None:
+    """It is replaced: the factory would be lost."""
+    back = pour(image_of({"d": stored}), {"d": {}}, map=False, pickle=False).state["d"]
+    assert type(back) is type(stored)
+    assert back == stored
+
+
+@pytest.mark.parametrize("before", [0, 0.0, "", b"", Decimal(0), Path("x"), np.float64(0), None, ()], ids=repr)
+@pytest.mark.parametrize(
+    "later",
+    [[1], {"a": 1}, (1, 2), np.zeros(2), np.array(1.0), Member(3), "text"],
+    ids=lambda thing: type(thing).__name__,
+)
+def test_a_value_may_become_another_kind(before: Any, later: Any) -> None:
+    """A program begins with 0 and ends with a list."""
+    back = pour(image_of({"best": later}), {"best": before}, map=False, pickle=False).state["best"]
+    assert type(back) is type(later)
+
+
+def test_a_first_mask_is_restored() -> None:
+    """A masked array begins without one."""
+    masked = np.ma.zeros(3)
+    masked[1] = np.ma.masked
+    back = pour(image_of({"m": masked}), {"m": np.ma.zeros(3)}, map=False, pickle=False).state["m"]
+    assert back.mask.tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("thing", [np.bytes_(b"a\0"), np.str_("a\0"), np.bytes_(b"\0"), np.str_("grüße\0\0")], ids=repr)
+def test_zeros_at_the_end_of_a_text_are_kept(thing: Any) -> None:
+    """A scalar is no array."""
+    back = round_trip({"x": thing, thing: 1})
+    assert (back["x"], len(back["x"]), list(back)[1]) == (thing, len(thing), thing)
+
+
+def test_types_of_which_there_is_one_thing_are_found() -> None:
+    """`type(None)` is not where it says."""
+    state = [type(None), type(...), type(NotImplemented)]
+    assert round_trip(state) == state
+
+
+class Fake(tuple):  # type: ignore[type-arg]
+    __slots__ = ()
+    _fields = ("a", "b")
+    _make = classmethod(lambda cls, items: cls(items))
+
+
+class Pair(NamedTuple):
+    a: int
+    b: int
+
+
+def test_what_only_looks_like_a_named_tuple_is_no_named_tuple() -> None:
+    """And one of another length is refused."""
+    back = round_trip([Fake((1, 2, 3))])[0]
+    assert (type(back), tuple(back)) == (Fake, (1, 2, 3))
+    with pytest.raises(CannotStore, match="Pair has 2 fields, and this one 3 items"):
+        image_of([tuple.__new__(Pair, (1, 2, 3))])
+
+
+def test_what_cannot_be_read_is_refused_with_its_place() -> None:
+    """Whatever it raises."""
+    goldthread.register(Money, to=lambda money: money.nothing, back=lambda parts: Money(*parts))
+    with pytest.raises(CannotStore, match=r"^state\[\"m\"\]: Money cannot be stored, since it cannot be read: Attr"):
+        image_of({"m": Money(1, "EUR")})

@@ -22,9 +22,16 @@ __all__ = ["Classes", "class_path", "is_own_module", "loaded"]
 _NO_ONE = object()
 
 
+_MISNAMED: Final = {
+    id(type(thing)): f"types:{name}"
+    for name, thing in (("NoneType", None), ("EllipsisType", ...), ("NotImplementedType", NotImplemented))
+}
+"""Types that are not where they say."""
+
+
 def class_path(thing: Any) -> str:
     """The name of a class or function, by which it is found again: "module:qualified.name"."""
-    return f"{thing.__module__}:{thing.__qualname__}"
+    return _MISNAMED.get(id(thing)) or f"{thing.__module__}:{thing.__qualname__}"
 
 
 def loaded(path: str) -> Any:

@@ -20,6 +20,8 @@ __all__ = ["HINT", "Apart", "Fitter"]
 HINT: Final = (
     "`goldthread rollback NAME --step S` goes back to an older commit, `--fresh` starts over; or give restore what fits"
 )
+_NOTHING: Final = ()
+"""An empty tuple has no opinion about what stands in its place."""
 
 
 class Apart(Exception):
@@ -65,7 +67,7 @@ class Fitter:
             self.rebuilder.replace(node, poured)
             return poured
         suited = None if kind.fit is None or kind is SAME else self.registry.kind_of(current)
-        if suited is None or id(current) in self._used:
+        if suited is None or current is _NOTHING or id(current) in self._used:
             return self.rebuilder.make(node, place)
         if suited is not kind and not (suited.group and suited.group == kind.group):
             its, mine = _article(_words(node)), _article(type(current).__name__)

@@ -21,7 +21,6 @@ __all__ = [
     "Ids",
     "boxes_in",
     "can_encode",
-    "has_id",
     "ids_of",
     "plain_tree",
     "plain_values",
@@ -152,9 +151,3 @@ def ids_of(things: list[Any]) -> Ids | None:
     ids = np.fromiter(map(id, things), np.uint64, len(things))
     ids.sort()
     return None if (ids[1:] == ids[:-1]).any() else ids
-
-
-def has_id(ids: Ids, thing: object) -> bool:
-    """Whether a thing is one of those."""
-    at = int(ids.searchsorted(np.uint64(id(thing))))
-    return at < len(ids) and int(ids[at]) == id(thing)

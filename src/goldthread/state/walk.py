@@ -24,7 +24,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from goldthread.errors import CannotStore
+from goldthread.errors import CannotStore, GoldthreadError
+from goldthread.state.blocks import Blocks, have_one_of
 from goldthread.state.classes import Classes
 from goldthread.state.depth import LEVELS_MOST, many_levels
 from goldthread.state.dtypes import PLAIN_DTYPES
@@ -32,7 +33,7 @@ from goldthread.state.hashes import is_hashed_early
 from goldthread.state.kind import Registry
 from goldthread.state.memory import View, find_views
 from goldthread.state.places import in_brackets
-from goldthread.state.plain import BLOCK_LEAST, PLAIN, Ids, has_id, ids_of, plain_tree, plain_values
+from goldthread.state.plain import BLOCK_LEAST, PLAIN, Ids, ids_of, plain_tree, plain_values
 
 __all__ = ["HASHED", "Refusal", "Walk", "as_attribute", "in_brackets", "walk"]
 
@@ -41,6 +42,9 @@ HASHED: Final = 2
 
 _FEWER: Final = frozenset({type(None), bool, float})
 """What is plain with care, too, without a look at it."""
+
+_PLACE_MOST: Final = 400
+"""Of a longer place the middle is left out."""
 
 Atom = Any
 """The word of a node: a text, or a tuple of a kind and its details."""
@@ -57,7 +61,8 @@ class Refusal(Exception):
 
     @property
     def place(self) -> str:
-        return "".join(reversed(self.path)) or "state"
+        place = "".join(reversed(self.path)) or "state"
+        return place if len(place) <= _PLACE_MOST else f"{place[: _PLACE_MOST // 2]} ... {place[-_PLACE_MOST // 2 :]}"
 
 
 def as_attribute(name: object) -> str:
@@ -91,7 +96,7 @@ def _go(done: Walk, roots: dict[str, object]) -> None:
             done.roots(roots)
             done.finish()
     except Refusal as refusal:
-        raise CannotStore(f"{refusal.place}: {refusal.text}", hint=refusal.hint) from None
+        raise CannotStore(f"{refusal.place}: {refusal.text}", hint=refusal.hint) from refusal.__cause__
     except RecursionError:
         raise CannotStore("state: it is nested too deeply to be stored", hint="flatten it") from None
 
@@ -177,10 +182,12 @@ class Walk:
         """Whether the states of the global generators are stored beside the state."""
         self._told = told
         self._plain = _FEWER if careful else PLAIN
-        self._blocks: list[tuple[int, Ids, list[Any]]] = []
-        """Number, ids and things of each block."""
-        self._owned_blocks: list[tuple[Ids, list[Any], list[Any]]] = []
-        """Of each block of objects the ids of their `__dict__`, those, and the objects."""
+        self._blocks = Blocks()
+        """What was noted at once."""
+        self._owned_blocks = Blocks()
+        """Of each block of objects their `__dict__`s."""
+        self._owners: dict[int, list[Any]] = {}
+        """Those objects, by the number of the block."""
         self._kept: list[object] = []
         """Objects made for the walk, alive so that no other object gets their id."""
 
@@ -221,6 +228,15 @@ class Walk:
         except Refusal as refusal:
             refusal.path.append(form(name))
             raise
+        except (GoldthreadError, RecursionError, MemoryError):
+            raise
+        except Exception as error:
+            unread = Refusal(
+                f"{type(thing).__name__} cannot be stored, since it cannot be read: {error!r}",
+                "where another thread changes it, hold a lock over the change and over commit",
+            )
+            unread.path.append(form(name))
+            raise unread from error
 
     def child(self, thing: object, form: Callable[[Any], str], name: object = None) -> None:
         """Visit one child."""
@@ -237,7 +253,7 @@ class Walk:
                 self.atoms.append(("own_dict", 1))
                 self.enter(owner)
                 return False
-            if not self._blocks or (place := self._place_in_block(thing)) is None:
+            if not self._blocks or (place := self._blocks.place_of(thing)) is None:
                 return True
             del self.seen[id(thing)]
             self.atoms.append(("same", *place))
@@ -265,16 +281,8 @@ class Walk:
 
     def owner_of(self, attributes: object) -> object:
         """The object that was stored with this `__dict__`; None where none was."""
-        for ids, contents, items in self._owned_blocks:
-            if has_id(ids, attributes):
-                return next(item for item, content in zip(items, contents, strict=True) if content is attributes)
-        return self.owned.get(id(attributes))
-
-    def _place_in_block(self, thing: object) -> tuple[int, int] | None:
-        for number, ids, items in self._blocks:
-            if has_id(ids, thing):
-                return number, next(index for index, item in enumerate(items) if item is thing)
-        return None
+        place = self._owned_blocks.place_of(attributes)
+        return self.owned.get(id(attributes)) if place is None else self._owners[place[0]][place[1]]
 
     def inside(
         self, thing: object, atom: tuple[Any, ...], names: Iterable[Any], things: Collection[object],
@@ -324,9 +332,9 @@ class Walk:
             return False
         boxes, ids = tree
         if contents is not items:  # What is there of an object is the object, not the dict of its attributes.
-            if self._has_seen(ids) or any(id(one) in self.owned for one in contents):
+            if self._has_seen(ids):
                 return False
-            attributes = ids
+            attributes, boxes_before = ids, boxes
             owners = dict(zip(map(id, contents), items, strict=True))
             boxes = [owners.get(id(box), box) for box in boxes]
             found_ids = ids_of(boxes)
@@ -337,20 +345,19 @@ class Walk:
             return False
         number = len(self.seen)
         self.seen[-1 - number] = number
-        self._blocks.append((number, ids, boxes))
+        self._blocks.add(number, ids, boxes)
         if contents is not items:
-            self._owned_blocks.append((attributes, contents, items))
+            self._owned_blocks.add(number, attributes, boxes_before)
+            self._owners[number] = boxes
         self.atoms.append((*atom, word))
         self.values.append(contents)
         return True
 
     def _has_seen(self, ids: Ids) -> bool:
         """Whether one of these was met before."""
-        if len(self.seen) > len(ids):
-            return not self.seen.keys().isdisjoint(ids.tolist())
-        seen = np.fromiter((one for one in self.seen if one >= 0), np.uint64)
-        at = np.minimum(ids.searchsorted(seen), len(ids) - 1)
-        return bool(len(ids)) and bool((ids[at] == seen).any())
+        met = (self.seen.keys(), self.owned.keys())
+        blocks = (self._blocks, self._owned_blocks)
+        return any(have_one_of(keys, ids) for keys in met) or any(block.have_one_of(ids) for block in blocks)
 
     def note(self, atom: Atom, value: object) -> None:
         """A leaf that is one value."""

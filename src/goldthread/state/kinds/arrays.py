@@ -250,6 +250,10 @@ def _make_scalar(rebuilder: Any, node: Node, place: object) -> Any:
     dtype = dtype_from(node.details[0])
     if dtype.itemsize == 0:
         return np.void(b"") if dtype.char == "V" else dtype.type()
+    if dtype.kind == "S":  # An array would take the zeros at the end for filling.
+        return dtype.type(node.value)
+    if dtype.kind == "U":
+        return dtype.type(node.value.decode("utf-32-le" if dtype.str[0] != ">" else "utf-32-be", "surrogatepass"))
     return array_over(bytearray(node.value), 0, dtype, ())[()]
 
 

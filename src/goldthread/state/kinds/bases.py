@@ -165,11 +165,22 @@ def _fill_random(made: Any, items: Any) -> None:
     _random.Random.setstate(made, _random.Random.getstate(items))
 
 
+def _items_of(thing: Any) -> dict[Any, Any]:
+    """`dict.copy` would ask a subclass that overrides `__iter__` for its keys."""
+    return dict(dict.items(thing))
+
+
 _BASES: dict[type, Base] = {
     list: Base(list.copy, lambda cls, _: list.__new__(cls), list.extend, list.clear, sorts=True),
-    dict: Base(dict.copy, lambda cls, _: dict.__new__(cls), dict.update, dict.clear, sorts=True),
+    dict: Base(
+        lambda thing: dict(dict.items(thing)), lambda cls, _: dict.__new__(cls), dict.update, dict.clear, sorts=True
+    ),
     Counter: Base(
-        lambda thing: Counter(dict.copy(thing)), lambda cls, _: dict.__new__(cls), dict.update, dict.clear, sorts=True
+        lambda thing: Counter(_items_of(thing)),
+        lambda cls, _: dict.__new__(cls),
+        dict.update,
+        dict.clear,
+        sorts=True,
     ),
     OrderedDict: Base(
         lambda thing: OrderedDict(OrderedDict.items(thing)),

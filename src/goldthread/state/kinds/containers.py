@@ -18,7 +18,7 @@ from goldthread.state.kinds.sets import STORES as SET_STORES
 from goldthread.state.kinds.sets import refuse_open
 from goldthread.state.nodes import Node, Place
 from goldthread.state.plain import BLOCK_LEAST, INT_LEAST, INT_MOST, PLAIN, TINY_BYTES, can_encode
-from goldthread.state.walk import HASHED, Walk, as_attribute, in_brackets
+from goldthread.state.walk import HASHED, Refusal, Walk, as_attribute, in_brackets
 
 __all__ = ["DICTS", "FAMILY", "fit_dict", "store_deque", "store_dict", "store_list", "store_tuple"]
 
@@ -47,7 +47,7 @@ def store_dict(walk: Walk, thing: dict[Any, object]) -> None:
     """A dict of exactly one of the known types."""
     if walk.enter(thing):
         kind = type(thing)
-        if kind is OrderedDict and vars(thing):
+        if kind in _TAKE_ATTRIBUTES and vars(thing):
             _attributed(walk, thing)
             return
         contents: Any = dict.copy(thing) if kind is not OrderedDict else dict(OrderedDict.items(thing))  # type: ignore[arg-type]
@@ -90,6 +90,7 @@ def _block(walk: Walk, cls: type, things: list[Any]) -> tuple[tuple[Any, ...], l
     return (("tuple",), list(map(list, things))) if cls is tuple else None
 
 
+_TAKE_ATTRIBUTES: Final = (OrderedDict, Counter)
 _TEXT: Final = frozenset({str})
 _TUPLES: Final = frozenset({tuple})
 _PLAIN_KEYS: Final = frozenset({str, int, bool, float, bytes, type(None)})
@@ -112,7 +113,8 @@ def _defaultdict(walk: Walk, thing: Any, contents: dict[Any, Any]) -> None:
 def _attributed(walk: Walk, thing: Any) -> None:
     """Other than a dict it takes attributes; what torch's modules say of themselves has some."""
     walk.atoms.append(("attributed", [None, None], 2))
-    plain = walk.made(OrderedDict(OrderedDict.items(thing)))
+    plain = OrderedDict(OrderedDict.items(thing)) if type(thing) is OrderedDict else Counter(dict(dict.items(thing)))
+    walk.made(plain)
     walk.visit(thing, [None, None], [plain, walk.made(dict(vars(thing)))], _piece)
 
 
@@ -131,12 +133,19 @@ def _namedtuple(walk: Walk, thing: Any) -> None:
     if walk.enter(thing):
         names = list(type(thing)._fields)
         items = tuple.__getitem__(thing, slice(None))
+        if len(items) != len(names):
+            raise Refusal(
+                f"{type(thing).__qualname__} has {len(names)} fields, and this one {len(items)} items",
+                "make it by its class",
+            )
         walk.inside(thing, ("namedtuple", class_path(type(thing)), names), names, items, as_attribute)
 
 
 def _claim(cls: type) -> Store | None:
-    is_plain = issubclass(cls, tuple) and hasattr(cls, "_fields") and hasattr(cls, "_make")
-    return _namedtuple if is_plain and cls.__dictoffset__ == 0 else None
+    fields = getattr(cls, "_fields", None)
+    is_one = issubclass(cls, tuple) and isinstance(fields, tuple) and set(map(type, fields)) <= _TEXT
+    is_whole = is_one and hasattr(cls, "_make") and isinstance(getattr(cls, "_field_defaults", None), dict)
+    return _namedtuple if is_whole and cls.__dictoffset__ == 0 else None
 
 
 # Anew.
@@ -228,6 +237,9 @@ def build_named(kind: Any, names: list[str], values: list[Any]) -> Any:
 
 
 def fit_dict(fitter: Any, node: Node, current: dict[Any, Any], place: object) -> Any:
+    """A plain dict takes no other kind of dict; what the program has instead of a plain one stays."""
+    if type(current) is dict and node.kind.name in ("OrderedDict", "Counter", "defaultdict"):
+        return fitter.make(node, place)
     fitter.begin(node, current)
     keys, present = _fit_keys(fitter, node, dict(current), place)
     contents = fitter.fields(node, keys, present, place, takes_all=True)
@@ -265,6 +277,8 @@ def _fit_keys(fitter: Any, node: Node, current: dict[Any, Any], place: object) -
 def _fit_mapping(fitter: Any, node: Node, current: dict[Any, Any], place: object) -> Any:
     """As a dict with those keys."""
     keys, values = node.expand()
+    if type(current) is dict and node.details[0] != "dict":
+        return fitter.make(node, place)
     as_dict = Node(node.kind)
     as_dict.keys, as_dict.children = fitter.make(keys, place), values.expand()
     fitter.begin(node, current)
@@ -273,10 +287,10 @@ def _fit_mapping(fitter: Any, node: Node, current: dict[Any, Any], place: object
 
 def _fit_factory_dict(fitter: Any, node: Node, current: Any, place: object) -> Any:
     factory, contents = node.expand()
+    if type(current) is not defaultdict:
+        return fitter.make(node, place)
     fitter.begin(node, current)
     fit_dict(fitter, contents, current, place)
-    if type(current) is not defaultdict:
-        return current
     made = fitter.make(factory, place)
     fitter.noted.append(lambda: setattr(current, "default_factory", made))
     return current
@@ -284,11 +298,17 @@ def _fit_factory_dict(fitter: Any, node: Node, current: Any, place: object) -> A
 
 def _fit_attributed(fitter: Any, node: Node, current: Any, place: object) -> Any:
     contents, attributes = node.expand()
+    if type(current).__name__ != contents.kind.name:
+        return fitter.make(node, place)
     fitter.begin(node, current)
     fit_dict(fitter, contents, current, place)
     made = fitter.make(attributes, place)
-    if type(current) is OrderedDict:
-        fitter.noted.append(lambda: vars(current).update(made))
+
+    def finish() -> None:
+        vars(current).clear()
+        vars(current).update(made)
+
+    fitter.noted.append(finish)
     return current
 
 
@@ -322,7 +342,9 @@ def _fit_named(fitter: Any, node: Node, current: Any, place: object) -> Any:
     kind, stored = type(current), node.details[0].partition(":")[2]
     if stored != kind.__qualname__:
         raise DoesNotFit(f"{place}: the commit has a {stored}, the program a {kind.__qualname__}", hint=HINT)
-    contents = fitter.fields(node, node.keys, current._asdict(), place, takes_all=False)
+    contents = fitter.fields(
+        node, node.keys, dict(zip(kind._fields, tuple.__iter__(current), strict=True)), place, takes_all=False
+    )
     return fitter.rebuilder.note(node, build_named(kind, list(contents), list(contents.values())))
 
 

@@ -57,12 +57,13 @@ _REACHING: Final = frozenset(
     {"fromfile", "genfromtxt", "load", "loadtxt", "memmap", "save", "savetxt", "savez", "savez_compressed"}
 )
 """Functions of NumPy that reach files."""
+_TYPES_OF_ONE: Final = frozenset(map(class_path, (type(None), type(...), type(NotImplemented))))
 _NUMPY: Final = "numpy"
 
 
 def _knows(path: str) -> bool:
     module, _, name = path.partition(":")
-    if path in _FAMILIAR:
+    if path in _FAMILIAR or path in _TYPES_OF_ONE:
         return True
     if f"{module}:{name.rpartition('.')[0]}" in _BUILTIN_TYPES:
         return isinstance(loaded(path), _DESCRIPTORS) and not name.rpartition(".")[2].startswith("_")
@@ -87,6 +88,8 @@ def _store(walk: Walk, thing: Any) -> None:
     if getattr(thing, "__name__", "") == "<lambda>":
         raise Refusal("a lambda cannot be stored", "define a function with a name at the top of a module")
     refuse_unless_found(walk, thing)
+    if isinstance(thing, types.FunctionType) and any(not name.startswith("__") for name in vars(thing)):
+        walk.tell("attributes of a function are not stored with its name")
     walk.note("named", class_path(thing))
 
 

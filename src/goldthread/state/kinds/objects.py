@@ -267,6 +267,16 @@ def _room(plan: Plan, node: Node) -> Callable[[str], bool]:
     return lambda name: name in plan.slots or (plan.attributes is not None and name not in lost)
 
 
+def _suits(thing: Any) -> bool:
+    """Whether something can be poured into it: numbers, texts and the like are replaced, whatever comes."""
+    from goldthread.state.kinds.registry import REGISTRY
+
+    cls = type(thing)
+    plan = plan_of(cls)
+    is_object = (REGISTRY.stores.get(cls) or REGISTRY.claim(cls)) is store_object
+    return is_object and plan.refusal is None and not (plan.base is not None and plan.base.is_whole)
+
+
 def _claim(cls: type) -> Store | None:
     return store_object
 
@@ -278,7 +288,7 @@ FAMILY: Final = Family(
             Form.KEYED,
             _make_object,
             make_many=_make_objects,
-            suits=lambda thing: plan_of(type(thing)).refusal is None,
+            suits=_suits,
             fit=_fit_object,
             attributes=True,
         ),

@@ -26,6 +26,12 @@ _GLOBALS: Final = {"numpy.random": _GLOBAL, "random": _GLOBAL_OF_PYTHON}
 
 
 def _random(walk: Walk, thing: random.Random) -> None:
+    own = vars(thing).keys() - {"gauss_next"}
+    if own:
+        raise Refusal(
+            f"a generator with attributes of the program's own ({', '.join(sorted(own))}) cannot be stored",
+            "keep them beside it in the state, or in a subclass",
+        )
     if thing is _GLOBAL_OF_PYTHON and _is_global(walk, "random"):
         return
     if walk.enter(thing):
