@@ -156,12 +156,21 @@ def _module_state(fitter: Any, node: Node, present: dict[str, Any], place: objec
 
 
 def _refuse_ties(fitter: Any, node: Node, present: dict[str, Any], place: object) -> None:
-    """Where the program has one tensor under two keys that are not the same in the commit, one would be lost."""
+    """Where the program has one tensor under two keys that are not the same in the commit, one would be lost; where it
+    has two and the commit has one, they would no longer be trained as one."""
     first: dict[Any, tuple[str, Any]] = {}
+    tied: dict[Any, tuple[str, int]] = {}
     for key, child in zip(node.keys, node.expand(), strict=True):
         own: Any = present.get(key)
         if not is_tensor(own) or is_lazy(own) or not is_plain(own) or own.is_meta or own.numel() == 0:
             continue
+        if type(child) is Node and child.strides is not None:  # It shares its memory with others.
+            before, memory = tied.setdefault((child.details[-2], own.shape), (key, own.data_ptr()))
+            if memory != own.data_ptr():
+                raise DoesNotFit(
+                    f"{place}: {before!r} and {key!r} are one tensor in the commit, and two in the program",
+                    hint="tie the weights before restore, as they were tied when this was committed",
+                )
         other, its = first.setdefault((own.device, own.data_ptr(), own.shape, own.stride()), (key, child))
         if other != key and not _are_equal(fitter.rebuilder, its, child):
             raise DoesNotFit(
