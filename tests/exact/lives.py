@@ -49,6 +49,7 @@ CIRCLE = "it contains itself"
 """What a refusal says of a circle by way of something that must be whole when it is made, such as a frozenset. Such
 circles may be refused; which ones may not is tested by name."""
 BATCH = 250
+BATCH_LEAST = 25
 _PAGE = mmap.PAGESIZE
 
 
@@ -253,8 +254,10 @@ def _work(stage: str, folder: Path) -> None:
 
 def live(cases: Sequence[Case]) -> list[Result]:
     """What became of each case, in their order. As many batches at a time as there are cores."""
-    batches = [cases[first : first + BATCH] for first in range(0, len(cases), BATCH)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    cores = os.cpu_count() or 1
+    size = max(BATCH_LEAST, min(BATCH, -(-len(cases) // cores)))
+    batches = [cases[first : first + size] for first in range(0, len(cases), size)]
+    with ThreadPoolExecutor(cores) as pool:
         return [result for results in pool.map(_live_batch, batches) for result in results]
 
 

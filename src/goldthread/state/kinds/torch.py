@@ -248,7 +248,8 @@ def _made_on_host(rebuilder: Any, node: Node, word: Word, place: object, torch: 
             rebuilder.fill_bytes(_source(made, lie, torch), node.details[-2], place, anew=True)
     else:
         raw = rebuilder.raw(node, place)
-        target = _source(made.zero_(), lie, torch)
+        made.untyped_storage().fill_(0)  # Not every type can be filled by its own word.
+        target = _source(made, lie, torch)
         np.copyto(target, np.frombuffer(raw, target.dtype).reshape(lie.shape))
     return made
 
