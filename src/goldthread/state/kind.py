@@ -1,9 +1,9 @@
 """What is known of one kind of thing, and the families of kinds in which it is told.
 
 A *kind* is a word of the manifest: "list", "array", "tensor". All that is known of it stands in one file of `kinds/`,
-together with its family: how it is stored, made anew, poured into what the program has, compared, exported and shown.
-The walk, the rebuild, the fit, the comparison and the export are handed the registry of all kinds; none of them knows
-one by name.
+together with its family: how it is stored, made anew, poured into what the program has, and what numbers are in it. The
+walk, the rebuild and the fit are handed the registry of all kinds, and know none by name. So are the comparison and the
+export; they know the words of Python and NumPy, and ask the others for their numbers.
 
 A new kind is a function that stores it, one that makes it, and a line that tells its family of the two.
 """
@@ -57,10 +57,6 @@ class Kind:
     """Whether whatever the program has there is handed to `fit`, which gives something else."""
     group: str = ""
     """Kinds of one group are poured into each other: what is a dict in the commit, into an ordered one."""
-    differ: Callable[[Any, Any, Any, Any], str] | None = None
-    """`differ(rebuilder, node, other_rebuilder, other_node)`: how two leaves differ, in words; "" where they do not."""
-    export: Callable[[Any, Any, tuple[str, ...]], Any] | None = None
-    """`export(exporter, node, path)`: what stands for it in JSON."""
     array: Callable[[Any, Any], Any] | None = None
     """`array(rebuilder, node)`: its elements in NumPy as they lie in the image, in the order of its shape; None where
     there are none."""
