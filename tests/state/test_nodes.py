@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goldthread.errors import CommitDamaged
@@ -50,18 +50,21 @@ def test_whatever_the_bytes_only_damage_comes_out(manifest: bytes) -> None:
         parse(manifest)
 
 
+@settings(max_examples=40, deadline=None)
 @given(TREES, TREES)
 def test_whatever_is_packed_only_damage_comes_out(structure: object, values: object) -> None:
     with suppress(CommitDamaged):
         parse(msgspec.msgpack.encode([structure, values]))
 
 
+@settings(max_examples=40, deadline=None)
 @given(FORMS, st.lists(LEAVES))
 def test_whatever_has_the_form_of_a_structure_only_damage_comes_out(structure: object, values: list[object]) -> None:
     with suppress(CommitDamaged):
         parse(msgspec.msgpack.encode([structure, values]))
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(FORMS), PLACES, st.lists(LEAVES | st.lists(LEAVES)))
 def test_whatever_has_the_form_of_words_only_damage_comes_out(words: object, places: object, values: object) -> None:
     with suppress(CommitDamaged):
