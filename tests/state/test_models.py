@@ -17,6 +17,8 @@ from goldthread.names import Step
 from goldthread.state.compare import compare
 from goldthread.state.restore import pour, read
 
+pytestmark = pytest.mark.torch
+
 FEATURES = np.random.default_rng(1).uniform(size=(400, 5))
 CLASSES = (FEATURES.sum(axis=1) + np.random.default_rng(2).normal(size=400) / 3 > 2.5).astype(int)
 
