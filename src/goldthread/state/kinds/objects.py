@@ -267,14 +267,19 @@ def _room(plan: Plan, node: Node) -> Callable[[str], bool]:
     return lambda name: name in plan.slots or (plan.attributes is not None and name not in lost)
 
 
+_VALUES: Final = frozenset(f"{__package__}.{name}" for name in ("standard", "values", "zones"))
+"""Where things are stored that are values, though they have attributes: a path, a fraction, a member of an enum."""
+
+
 def _suits(thing: Any) -> bool:
-    """Whether something can be poured into it: numbers, texts and the like are replaced, whatever comes."""
+    """Whether something can be poured into it: numbers, texts and other values are replaced, whatever comes."""
     from goldthread.state.kinds.registry import REGISTRY
 
     cls = type(thing)
     plan = plan_of(cls)
-    is_object = (REGISTRY.stores.get(cls) or REGISTRY.claim(cls)) is store_object
-    return is_object and plan.refusal is None and not (plan.base is not None and plan.base.is_whole)
+    store = REGISTRY.stores.get(cls) or REGISTRY.claim(cls)
+    is_value = store.__module__ in _VALUES or (plan.base is not None and plan.base.is_whole)
+    return plan.refusal is None and not is_value
 
 
 def _claim(cls: type) -> Store | None:
